@@ -1,0 +1,259 @@
+# Checkpoints are data: they are read with ``weights_only=True``, with only the
+# NumPy and mmengine types allowed that mmengine's own checkpoints hold.
+# Nothing here falls back to unrestricted unpickling.
+"""Read a checkpoint safely and load it into a model, or say what does not fit."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import pickle
+import re
+import struct
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+_SHOWN = 5
+_ARCHITECTURE = "architecture."
+# What torch.load was seen to raise on files cut short or of another kind.
+_DAMAGED = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    struct.error,
+)
+
+
+def load_weights(model: nn.Module, source: str | os.PathLike[str]) -> None:
+    """Load a checkpoint into a model; every key and shape must match.
+
+    Takes checkpoints of mmengine (``state_dict`` inside), plain state dicts, and those
+    of an Algorithm, from which the Architecture is taken.
+
+    Args:
+        model: Receives the weights, in place.
+        source: A file name or an ``http(s)://`` address.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ConnectionError: If the address cannot be reached.
+        ValueError: If the file is no checkpoint, holds refused objects or does not fit.
+    """
+    path = checkpoint_file(source)
+    state = model_state(read_checkpoint(path), str(source))
+    if not any(key.startswith(_ARCHITECTURE) for key in model.state_dict()):
+        state = architecture_state(state)
+    _load_state(model, state, str(source))
+    # mmengine's init_weights() would overwrite what was loaded.
+    if isinstance(model, BaseModule):
+        model.is_init = True
+
+
+def checkpoint_file(source: str | os.PathLike[str]) -> Path:
+    """Return the local file behind a file name or address, downloading it once."""
+    text = os.fspath(source)
+    if text.startswith(("http://", "https://")):
+        return _download(text)
+    if "://" in text:
+        raise ValueError(
+            f"Checkpoint '{text}' has a scheme that is not known here. "
+            "Give a file name or an http(s) address."
+        )
+    path = Path(text).expanduser()
+    if path.is_file():
+        return path
+    others = [p.name for p in path.parent.glob("*.pth")]
+    close = difflib.get_close_matches(path.name, others, n=_SHOWN)
+    hint = f" In that folder lie: {', '.join(close or sorted(others)[:_SHOWN])}."
+    raise FileNotFoundError(
+        f"There is no checkpoint file '{text}'.{hint if others else ''} "
+        "Train it first, or correct the path."
+    )
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a checkpoint on the CPU without running any code from it.
+
+    Raises:
+        ValueError: If the file is damaged or holds objects that are not data.
+    """
+    try:
+        with torch.serialization.safe_globals(_known_globals()):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, *_DAMAGED) as err:
+        refused = re.search(
+            r"(?:GLOBAL|global:?|function|class) ([\w.]+\.\w+)", str(err)
+        )
+        if isinstance(err, pickle.UnpicklingError) and refused:
+            raise ValueError(
+                f"Checkpoint '{path}' holds the Python object '{refused[1]}', which "
+                "could run code when loaded; it is refused. If you trust the file, "
+                "keep its weights alone: python -c \"import torch; c = torch.load('"
+                f"{path}', map_location='cpu', weights_only=False); "
+                "torch.save(c.get('state_dict', c), 'weights.pth')\""
+            ) from err
+        raise ValueError(
+            f"'{path}' is no readable checkpoint; it is damaged, cut short or of "
+            f"another format ({type(err).__name__}: {str(err)[:80]}). "
+            "Copy or train it again."
+        ) from err
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"Checkpoint '{path}' holds a {type(content).__name__}, not a dict of "
+            "tensors. Save model.state_dict()."
+        )
+    return content
+
+
+def model_state(checkpoint: Mapping[str, Any], name: str) -> dict[str, Tensor]:
+    """Return the model's tensors of a checkpoint, whoever wrote it.
+
+    Raises:
+        ValueError: If the checkpoint has no tensors.
+    """
+    state = checkpoint
+    for key in ("state_dict", "model"):
+        if isinstance(checkpoint.get(key), Mapping):
+            state = checkpoint[key]
+            break
+    tensors = {k: v for k, v in state.items() if isinstance(v, Tensor)}
+    if not tensors:
+        raise ValueError(
+            f"Checkpoint '{name}' holds no model weights; its keys are "
+            f"{sorted(map(str, checkpoint))[:_SHOWN]}. "
+            "Expected 'state_dict' or plain tensors."
+        )
+    if len(tensors) == len(state):
+        tensors = _copy(state)
+    return _without_prefix(tensors, "module.", keep_others=False)
+
+
+def architecture_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the Architecture's own tensors if an Algorithm wrote the state dict."""
+    return _without_prefix(state, _ARCHITECTURE, keep_others=True)
+
+
+def _without_prefix(
+    state: dict[str, Tensor], prefix: str, keep_others: bool
+) -> dict[str, Tensor]:
+    """Drop a prefix; ``keep_others`` drops the keys that do not have it as well."""
+    chosen = [key for key in state if key.startswith(prefix)]
+    if not chosen or (not keep_others and len(chosen) < len(state)):
+        return state
+    stripped = OrderedDict((key[len(prefix) :], state[key]) for key in chosen)
+    metadata = getattr(state, "_metadata", None)
+    if metadata is not None:
+        # Versions of the modules: load_state_dict upgrades old layouts by them.
+        start = prefix[:-1]
+        stripped._metadata = {  # type: ignore[attr-defined]
+            key[len(prefix) :]: value
+            for key, value in metadata.items()
+            if key == start or key.startswith(prefix)
+        }
+    return stripped
+
+
+def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    copied = OrderedDict(state)
+    if hasattr(state, "_metadata"):
+        copied._metadata = state._metadata  # type: ignore[attr-defined]
+    return copied
+
+
+def _load_state(model: nn.Module, state: dict[str, Tensor], name: str) -> None:
+    own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    given = {key: tuple(value.shape) for key, value in state.items()}
+    error: RuntimeError | None = None
+    missing: Iterable[str] = own.keys() - given.keys()
+    unexpected: Iterable[str] = given.keys() - own.keys()
+    try:
+        # Modules rename keys of older versions while loading, so torch has the say.
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    except RuntimeError as err:
+        error = err
+    # Checkpoints older than torch 0.4 have no such counters.
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    reshaped = [
+        f"{key} is {given[key]} in the checkpoint and {own[key]} in the model"
+        for key in own
+        if key in given and given[key] != own[key] and error is not None
+    ]
+    parts = [
+        _listing(missing, "missing", ", "),
+        _listing(unexpected, "unexpected", ", "),
+        _listing(reshaped, "of another shape", "; "),
+    ]
+    if error is None and not missing and not list(unexpected):
+        return
+    raise ValueError(
+        f"Checkpoint '{name}' does not fit {type(model).__name__} ({len(own)} keys): "
+        f"{'; '.join(part for part in parts if part) or error}. Give the config it was "
+        "made with (classes, depth), or, to load only what fits, put "
+        "init_cfg=dict(type='Pretrained', checkpoint=...) into the model dict."
+    ) from error
+
+
+def _listing(keys: Iterable[str], what: str, separator: str) -> str:
+    keys = sorted(keys)
+    if not keys:
+        return ""
+    more = separator + "..." if len(keys) > _SHOWN else ""
+    return f"{len(keys)} {what} ({separator.join(keys[:_SHOWN])}{more})"
+
+
+def _download(url: str) -> Path:
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path = folder / url.rsplit("/", 1)[-1]
+    if path.is_file():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    sha256_start = re.search(r"-([0-9a-f]{8,})\.", path.name)
+    try:
+        # Written to a temporary name and moved, so that ranks may race.
+        torch.hub.download_url_to_file(
+            url, str(path), sha256_start[1] if sha256_start else None
+        )
+    except (URLError, OSError, RuntimeError) as err:
+        raise ConnectionError(
+            f"Cannot download the weights '{url}' ({err}). Fetch that file on a "
+            "machine with network and name it: checkpoint='<file>.pth' instead of "
+            f"pretrained=True; or put it at '{path}'."
+        ) from err
+    return path
+
+
+def _history_method(owner: type, name: str) -> Callable[..., Any]:
+    """Stand in for ``getattr``, which pickles use to name HistoryBuffer's methods."""
+    if owner is not HistoryBuffer or name.startswith("_"):
+        raise pickle.UnpicklingError(f"refused: attribute '{name}' of '{owner}'")
+    return getattr(HistoryBuffer, name)
+
+
+def _known_globals() -> list[Any]:
+    """List the classes and functions that mmengine's own checkpoints refer to."""
+    array = np.array(0)
+    reconstruct = array.__reduce__()[0]
+    scalar = np.float64(0).__reduce__()[0]
+    known: list[Any] = [
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        (_history_method, "builtins.getattr"),
+    ]
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        known += [(reconstruct, f"{module}._reconstruct"), (scalar, f"{module}.scalar")]
+    known += {type(np.dtype(code)) for code in np.typecodes["AllInteger"] + "?efdSU"}
+    return known
