@@ -128,13 +128,17 @@ def architecture_config(
     path = given["cfg_path"]
     model, scope = _model_of_file(path, data_preprocessor)
     overrides = {k: v for k, v in given.items() if k not in _SPEC_KEYS}
+    pretrained = given.get("pretrained", False)
+    if not isinstance(pretrained, bool):
+        # mmseg's model dicts have a setting of that name: the backbone's weights.
+        overrides["pretrained"], pretrained = pretrained, False
     if overrides:
         model = _plain(Config._merge_a_into_b(overrides, model, allow_list_keys=True))
     return ArchitectureConfig(
         model,
         _scope(model, scope),
         path,
-        bool(given.get("pretrained", False)),
+        pretrained,
         given.get("checkpoint"),
     )
 
@@ -149,7 +153,7 @@ def _from_model_dict(
         )
     # A model dict may carry what a cfg_path spec carries.
     checkpoint = given.pop("checkpoint", None)
-    if given.pop("pretrained", False):
+    if isinstance(given.get("pretrained"), bool) and given.pop("pretrained"):
         raise ValueError(
             "pretrained=True needs a cfg_path; a model dict has no published weights. "
             "Give checkpoint='weights.pth'."
