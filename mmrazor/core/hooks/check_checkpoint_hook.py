@@ -1,0 +1,88 @@
+"""Refuse to test a model with somebody else's weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from mmrazor.registry import HOOKS
+
+_PREFIX = "architecture."
+
+
+class WrongCheckpointError(ValueError):
+    """A checkpoint is that of another model."""
+
+
+@HOOKS.register_module()
+class CheckCheckpointHook(Hook):
+    """Compare a checkpoint's keys with the model's before it is loaded.
+
+    mmengine loads what fits and warns of the rest, so that a test of the wrong file
+    reports numbers of random weights. Checkpoints of an Algorithm and of its bare
+    Architecture are both taken for either: the prefix ``architecture.`` is put or
+    removed.
+
+    Raises:
+        WrongCheckpointError: If weights are missing or have other shapes.
+    """
+
+    priority = "HIGHEST"
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Rename keys in place and check them."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        wanted = {
+            name: value
+            for name, value in model.state_dict().items()
+            if not name.startswith("distiller.")  # of use in training only
+            and not name.endswith("num_batches_tracked")
+        }
+        state = checkpoint.get("state_dict", checkpoint)
+        renamed = fitting_keys(state, wanted)
+        missing = [name for name in wanted if name not in renamed]
+        if missing:
+            raise WrongCheckpointError(
+                f"it lacks {len(missing)} of "
+                f"{len(wanted)} weights, such as '{missing[0]}'; it has "
+                f"'{next(iter(state), None)}'. Pass the config it was trained with."
+            )
+        for name, value in wanted.items():
+            if renamed[name].shape != value.shape:
+                raise WrongCheckpointError(
+                    f"'{name}' has shape {tuple(renamed[name].shape)} there and "
+                    f"{tuple(value.shape)} in the model. Pass the config it was "
+                    "trained with."
+                )
+        if "state_dict" in checkpoint:
+            checkpoint["state_dict"] = renamed
+        else:
+            checkpoint.clear()
+            checkpoint.update(renamed)
+
+
+def fitting_keys(state: dict, wanted: dict) -> dict:
+    """Rename a state dict between an Algorithm and its bare Architecture.
+
+    Args:
+        state: State dict as stored.
+        wanted: State dict of the model.
+
+    Returns:
+        ``state`` itself, or a copy with the prefix ``architecture.`` put or removed,
+        whichever holds most of the wanted names.
+
+    Example:
+        >>> list(fitting_keys({'architecture.fc.bias': 0}, {'fc.bias': 0}))
+        ['fc.bias']
+    """
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    bare = {
+        name.removeprefix(_PREFIX): value
+        for name, value in state.items()
+        if name.startswith(_PREFIX)
+    }
+    wrapped = {_PREFIX + name: value for name, value in state.items()}
+    return max(state, bare, wrapped, key=lambda names: len(names.keys() & wanted))
