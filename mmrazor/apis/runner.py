@@ -1,0 +1,178 @@
+"""Build mmengine's Runner from a complete config, with clear errors."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch.distributed as torch_dist
+from mmengine import registry as host_registry
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import is_distributed
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import RUNNERS, Registry
+from mmengine.runner import Runner
+
+from mmrazor import compat
+
+from .run_config import RunConfigError
+
+_UNKNOWN_TYPE = re.compile(r"(\S+) is not in the (\S+)::(.+?) registry")
+_PREPARE_HINT = (
+    "Check data_root, or fetch the data: python tools/prepare_data.py --help"
+)
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the Runner of a config that ``run_config`` completed.
+
+    Raises:
+        RunConfigError: If the config names something that does not exist.
+        ModuleNotFoundError: If it needs a host library that is not installed.
+    """
+    scope = cfg.get("default_scope")
+    if scope:
+        compat.import_host(scope)
+    if cfg.launcher != "none":
+        join_process_group(cfg.launcher)
+    with explained_types():
+        custom = "runner_type" in cfg
+        runner = RUNNERS.build(cfg) if custom else Runner.from_cfg(cfg)
+    if runner.distributed and get_device() == "cpu":
+        # torch's synchronised batch norm runs on accelerators only.
+        runner.model = revert_sync_batchnorm(runner.model)
+    return runner
+
+
+def check_datasets(runner: Runner, *stages: str) -> None:
+    """Load the datasets of some stages and refuse empty ones.
+
+    Args:
+        runner: A Runner that has not run yet.
+        *stages: Among ``train``, ``val``, ``test``.
+
+    Raises:
+        RunConfigError: If a dataset cannot be found or holds no samples.
+    """
+    for stage in stages:
+        spec = runner.cfg.get(f"{stage}_dataloader")
+        try:
+            with explained_types():
+                loop = getattr(runner, f"{stage}_loop")
+        except FileNotFoundError as err:
+            raise RunConfigError(
+                f"{_describe(stage, spec)} is not there: {err}. {_PREPARE_HINT}"
+            ) from err
+        except ValueError as err:
+            # What mmengine's BaseDataset and torch's samplers say of no samples.
+            if not re.search("at least one array|num_samples", str(err)):
+                raise
+            raise _empty(stage, spec) from err
+        if loop is None:
+            continue
+        dataset = getattr(loop, "dataloader", None) and loop.dataloader.dataset
+        if hasattr(dataset, "__len__") and len(dataset) == 0:
+            raise _empty(stage, spec)
+
+
+@contextmanager
+def explained_types() -> Iterator[None]:
+    """Add near names to the error for a ``type`` that no registry knows.
+
+    Raises:
+        RunConfigError: In place of the KeyError of mmengine's registries.
+    """
+    try:
+        yield
+    except KeyError as err:
+        found = _UNKNOWN_TYPE.search(str(err))
+        if found is None:
+            raise
+        name, scope, kind = found.groups()
+        near = difflib.get_close_matches(name, _registered_names(kind), n=5, cutoff=0.6)
+        hint = f" Near names: {', '.join(near)}." if near else ""
+        raise RunConfigError(
+            f"The config has type='{name}', which is no {kind} that '{scope}' knows."
+            f"{hint} A class of another library is written with its scope, such as "
+            "'mmdet.RetinaNet'; one of your own is imported by custom_imports."
+        ) from err
+
+
+def join_process_group(launcher: str) -> None:
+    """Start gloo for a distributed run without a GPU.
+
+    mmengine's ``init_dist`` selects a CUDA device first, so it cannot do it. With a
+    GPU, or if there is a process group already, nothing is done here.
+
+    Raises:
+        RunConfigError: If the launcher's environment variables are missing.
+    """
+    environment = os.environ
+    if launcher == "mpi" and "OMPI_COMM_WORLD_LOCAL_RANK" in environment:
+        environment["LOCAL_RANK"] = environment["OMPI_COMM_WORLD_LOCAL_RANK"]
+    if get_device() != "cpu" or is_distributed():
+        return
+    try:
+        if launcher == "slurm":
+            environment["RANK"] = environment["SLURM_PROCID"]
+            environment["WORLD_SIZE"] = environment["SLURM_NTASKS"]
+            environment["LOCAL_RANK"] = environment["SLURM_LOCALID"]
+            if "MASTER_ADDR" not in environment:
+                environment["MASTER_ADDR"] = _first_host(environment["SLURM_NODELIST"])
+        elif launcher == "mpi":
+            environment["RANK"] = environment["OMPI_COMM_WORLD_RANK"]
+            environment["WORLD_SIZE"] = environment["OMPI_COMM_WORLD_SIZE"]
+        environment.setdefault("MASTER_ADDR", "127.0.0.1")
+        environment.setdefault("MASTER_PORT", "29500")
+        rank, size = int(environment["RANK"]), int(environment["WORLD_SIZE"])
+    except KeyError as err:
+        raise RunConfigError(
+            f"launcher='{launcher}' needs the environment variable {err}, which is not "
+            "set. Start the run with tools/dist_train.sh, tools/slurm_train.sh or "
+            "mpirun; a single process needs no launcher."
+        ) from err
+    torch_dist.init_process_group("gloo", rank=rank, world_size=size)
+
+
+def _first_host(nodes: str) -> str:
+    command = ["scontrol", "show", "hostnames", nodes]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.split()[0]
+
+
+def _describe(stage: str, spec: Any) -> str:
+    """Name the dataset of a loader and where its data should be."""
+    dataset = spec.get("dataset", {}) if isinstance(spec, dict) else {}
+    while isinstance(dataset.get("dataset"), dict):  # wrappers such as RepeatDataset
+        dataset = dataset["dataset"]
+    keys = ("data_root", "ann_file", "data_prefix")
+    where = [f"{key}={dataset[key]!r}" for key in keys if dataset.get(key)]
+    kind = dataset.get("type", "dataset")
+    name = kind if isinstance(kind, str) else kind.__name__
+    return f"The {stage} dataset {name}({', '.join(where)})"
+
+
+def _empty(stage: str, spec: Any) -> RunConfigError:
+    return RunConfigError(
+        f"{_describe(stage, spec)} holds no samples. Its annotation file may be empty, "
+        f"or a filter (filter_cfg, metainfo) dropped them all. {_PREPARE_HINT}"
+    )
+
+
+def _registered_names(kind: str) -> list[str]:
+    """Return all names in the registries of one kind, with the scope of children."""
+    names: list[str] = []
+    for root in vars(host_registry).values():
+        if not isinstance(root, Registry) or root.name != kind:
+            continue
+        names += list(root.module_dict)
+        for scope, child in root.children.items():
+            for name in child.module_dict:
+                names += [name, f"{scope}.{name}"]
+    return names

@@ -1,0 +1,54 @@
+"""Test a checkpoint as a config describes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmrazor.core.hooks.check_checkpoint_hook import (
+    CheckCheckpointHook,
+    WrongCheckpointError,
+)
+
+from .run_config import RunConfigError, existing_checkpoint, run_config
+from .runner import build_runner, check_datasets, explained_types
+
+
+def test(
+    config: str | Path | Config, checkpoint: str | Path, **options: Any
+) -> dict[str, float]:
+    """Measure a checkpoint on the test set.
+
+    Args:
+        config: A file, the config of an installed library, or a Config; of an
+            Algorithm or of a plain host model.
+        checkpoint: Weights of the Algorithm or of its bare Architecture.
+        **options: As for ``run_config``.
+
+    Returns:
+        The metrics by name.
+
+    Raises:
+        FileNotFoundError: If the config or the checkpoint does not exist.
+        RunConfigError: If the config is faulty, has no test set, or is that of another
+            model than the checkpoint's.
+    """
+    path = existing_checkpoint(checkpoint)
+    cfg = run_config(config, checkpoint=path, **options)
+    if not cfg.get("test_dataloader"):
+        raise RunConfigError(
+            f"Config '{cfg.filename}' has no test_dataloader. Add test_dataloader, "
+            "test_cfg and test_evaluator; they may be equal to the val_ ones."
+        )
+    runner = build_runner(cfg)
+    check_datasets(runner, "test")
+    runner.register_hook(CheckCheckpointHook())
+    try:
+        with explained_types():
+            return runner.test()
+    except WrongCheckpointError as err:
+        raise RunConfigError(
+            f"Checkpoint '{path}' is not of the model in '{cfg.filename}': {err}"
+        ) from err

@@ -1,0 +1,77 @@
+"""Train what a config describes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.table import Table
+
+from .run_config import run_config
+from .runner import build_runner, check_datasets, explained_types
+
+
+def train(config: str | Path | Config, **options: Any) -> Runner:
+    """Train the model of a config and print a summary.
+
+    Args:
+        config: A file, the config of an installed library, or a Config.
+        **options: As for ``run_config``.
+
+    Returns:
+        The Runner, after training.
+
+    Raises:
+        FileNotFoundError: If the config or a checkpoint does not exist.
+        RunConfigError: If the config is faulty or a dataset is empty.
+    """
+    runner = build_runner(run_config(config, **options))
+    check_datasets(runner, "train", "val")
+    start = time.perf_counter()
+    with explained_types():
+        runner.train()
+    if is_main_process():
+        Console().print(summary_table(runner, time.perf_counter() - start))
+    return runner
+
+
+def summary_table(runner: Runner, seconds: float) -> Table:
+    """Return a table of a finished run: metrics, checkpoints and time.
+
+    The best of a metric is its largest value, of a loss its smallest.
+
+    Args:
+        runner: A Runner that has trained.
+        seconds: How long it took.
+    """
+    hub = runner.message_hub
+    table = Table(title=f"{runner.model_name}, {runner.iter} steps", title_style="bold")
+    table.add_column("validation")
+    table.add_column("last", justify="right")
+    table.add_column("best", justify="right")
+    for name, history in hub.log_scalars.items():
+        if not name.startswith("val/") or name.endswith(("/time", "/data_time")):
+            continue
+        values = history.data[0].tolist()
+        if values:
+            best = min(values) if "loss" in name else max(values)
+            row = (name.removeprefix("val/"), f"{values[-1]:.4g}", f"{best:.4g}")
+            table.add_row(*row)
+    minutes, rest = divmod(round(seconds), 60)
+    lines = [f"time {minutes} min {rest} s"]
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook):
+            best_path = getattr(hook, "best_ckpt_path", None)
+            if best_path:
+                lines.append(f"best checkpoint {best_path}")
+            if hook.last_ckpt:
+                lines.append(f"last checkpoint {hook.last_ckpt}")
+    table.caption = "\n".join(lines)
+    table.caption_justify = "left"
+    return table

@@ -1,0 +1,78 @@
+"""Train, or distil, the model of a config."""
+
+import argparse
+import os
+import sys
+
+from mmengine.config import DictAction
+
+from mmrazor.apis.run_config import LAUNCHERS, RunConfigError, run_config
+from mmrazor.apis.train import train
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="a file, or e.g. 'mmrazor::<folder>/<name>.py'")
+    parser.add_argument("--work-dir", help="folder for logs and checkpoints")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        help="go on from this checkpoint; without a path, from the newest in the "
+        "work dir",
+    )
+    parser.add_argument(
+        "--amp",
+        action="store_true",
+        help="train in mixed precision (bfloat16 on a CPU)",
+    )
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate to the batch size of all processes",
+    )
+    parser.add_argument("--seed", type=int, help="seed of all random numbers")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        help="changes to the config: key=value, nested keys with dots, lists as "
+        'key="[a,b]"',
+    )
+    parser.add_argument(
+        "--launcher", choices=LAUNCHERS, default="none", help="who starts the processes"
+    )
+    # torch.distributed.launch passes it; torchrun sets the variable.
+    parser.add_argument(
+        "--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS
+    )
+    args = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    """Run the command line."""
+    args = parse_args()
+    try:
+        cfg = run_config(
+            args.config,
+            work_dir=args.work_dir,
+            cfg_options=args.cfg_options,
+            launcher=args.launcher,
+            resume=args.resume,
+            amp=args.amp,
+            auto_scale_lr=args.auto_scale_lr,
+            seed=args.seed,
+        )
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as err:
+        sys.exit(f"error: {err}")
+    try:
+        train(cfg)
+    except RunConfigError as err:
+        sys.exit(f"error: {err}")
+
+
+if __name__ == "__main__":
+    main()
