@@ -38,6 +38,9 @@ OWN = {
     "docs": ["docs.txt"],
 }
 
+# What an editable install links into mmrazor/.mim.
+LINKED = ["configs", "tools", "model-index.yml"]
+
 # Runs inside .venv; prints what a stamp remembers, without importing torch.
 PROBE = """
 import json, pathlib, sys
@@ -140,6 +143,9 @@ def is_done(level: str) -> bool:
     """Return whether the stamp of ``level`` fits the files and ``.venv``."""
     path = stamp_path(level)
     if not path.exists():
+        return False
+    mim = ROOT / "mmrazor" / ".mim"
+    if any((ROOT / name).exists() and not (mim / name).exists() for name in LINKED):
         return False
     stamp = json.loads(path.read_text(encoding="utf-8"))
     return stamp == {"digest": digest(level), "found": probe()}
