@@ -1,0 +1,88 @@
+"""Read members of archives in place: tarballs, wheels and Debian packages.
+
+Nothing is unpacked to disk, so no path inside an archive is ever trusted. A Debian
+package is an ``ar`` archive with a ``data.tar.*`` member (deb(5)); it is read here
+without ``dpkg``, so that it works on any system.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import SourceError
+
+BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    OSError,
+)
+AR_MAGIC = b"!<arch>\n"
+
+
+def read_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """Read files out of an archive.
+
+    Args:
+        path: A ``.tgz``, ``.tar.gz``, ``.whl``, ``.zip`` or ``.deb`` file.
+        names: Paths inside the archive, without a leading ``./``.
+
+    Returns:
+        Content of each file by its name.
+
+    Raises:
+        SourceError: If the archive is broken or lacks one of the files.
+    """
+    try:
+        if path.suffix in (".whl", ".zip"):
+            found = _zip_members(path, names)
+        elif path.suffix == ".deb":
+            found = _tar_members(io.BytesIO(_deb_data(path)), names)
+        else:
+            with path.open("rb") as stream:
+                found = _tar_members(stream, names)
+    except BROKEN as err:
+        raise SourceError(f"{path.name} cannot be read as an archive: {err}") from err
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise SourceError(f"{path.name} does not contain {missing}")
+    return found
+
+
+def _zip_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        inside = set(archive.namelist())
+        return {name: archive.read(name) for name in names if name in inside}
+
+
+def _tar_members(stream: io.BufferedIOBase, names: Sequence[str]) -> dict[str, bytes]:
+    wanted, found = set(names), {}
+    with tarfile.open(fileobj=stream, mode="r|*") as archive:
+        for member in archive:
+            name = member.name.removeprefix("./")
+            content = archive.extractfile(member) if name in wanted else None
+            if content is not None:
+                found[name] = content.read()
+            if len(found) == len(wanted):
+                break
+    return found
+
+
+def _deb_data(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        if stream.read(len(AR_MAGIC)) != AR_MAGIC:
+            raise SourceError(f"{path.name} is not a Debian package")
+        while header := stream.read(60):
+            name, size = header[:16].decode("ascii").strip(), int(header[48:58])
+            if name.rstrip("/").startswith("data.tar"):
+                return stream.read(size)
+            stream.seek(size + size % 2, io.SEEK_CUR)
+    raise SourceError(f"{path.name} has no data.tar member")
