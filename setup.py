@@ -111,7 +111,7 @@ def main() -> None:
         description="Model compression for OpenMMLab and PyTorch models",
         long_description=readme.read_text("utf-8") if readme.exists() else "",
         long_description_content_type="text/markdown",
-        license="Apache-2.0",
+        license_expression="Apache-2.0",
         license_files=["LICENSE"],
         keywords="model compression, distillation, pruning, quantization, NAS",
         classifiers=[
