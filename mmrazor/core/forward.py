@@ -40,6 +40,17 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
+@contextmanager
+def without_fused_layers() -> Iterator[None]:
+    """Keep transformer layers from fusing themselves into one opaque operation."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
 def device_and_dtype(model: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Return device and dtype of the first floating-point parameter or buffer."""
     for group in (model.parameters(), model.buffers()):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from ..forward import call_model, evaluating
+from ..forward import call_model, evaluating, without_fused_layers
 from .free_ops import is_free
 
 # Their compiled operators never reach torch's dispatcher.
@@ -78,7 +78,9 @@ def count_cost(model: nn.Module, inputs: Any) -> Cost:
     counter = _CountingMode()
     with ExitStack() as stack:
         stack.enter_context(evaluating(model))
-        stack.enter_context(_plain_attention())
+        # Attention as matrix products has formulas on every device.
+        stack.enter_context(without_fused_layers())
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         for name, module in model.named_modules():
             for handle in counter.follow(name, module):
                 stack.callback(handle.remove)
@@ -154,15 +156,3 @@ def _computes(result: Any) -> bool:
         isinstance(leaf, torch.Tensor) and leaf.is_floating_point()
         for leaf in tree_leaves(result)
     )
-
-
-@contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Run attention as matrix products, which have formulas on every device."""
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)

@@ -1,0 +1,324 @@
+# An ONNX file is only worth something if another runtime gives the same numbers:
+# every file written here was run in ONNX Runtime and compared, on the example, on
+# random inputs and, if the batch is free, on another batch size. torch's exporter
+# built on torch.export goes first (it takes PSPNet's pooling); the older one,
+# built on TorchScript, takes over where that fails.
+"""Export a model to ONNX and check the file in ONNX Runtime."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from ..core.files import write_atomically
+from ..core.forward import device_and_dtype, evaluating, without_fused_layers
+from .onnx_graph import TensorFunction, with_batch
+
+_MAX_BYTES = 1_900_000_000  # protobuf's limit is 2 GiB
+_EXPORTERS = {"torch.export": True, "torchscript": False}
+
+
+@dataclass(frozen=True)
+class OnnxInfo:
+    """What was written, and how well it agrees with the model.
+
+    Args:
+        path: The file.
+        max_difference: Largest difference between ONNX Runtime and torch over all
+            outputs and all inputs tried, relative to the largest value of the output.
+        input_names: Names of the graph's inputs.
+        output_names: Names of its outputs: the place in the model's own output.
+        dynamic_batch: Whether any batch size may be fed.
+        opset: Version of the operator set.
+        exporter: ``torch.export`` or ``torchscript``.
+    """
+
+    path: Path
+    max_difference: float
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    dynamic_batch: bool
+    opset: int
+    exporter: str
+
+
+class OnnxExportError(RuntimeError):
+    """No file could be written that gives the model's outputs."""
+
+
+def export_onnx(
+    model: nn.Module,
+    inputs: Any,
+    path: str | os.PathLike[str],
+    opset: int | None = None,
+    dynamic_batch: bool = True,
+    tolerance: float = 1e-3,
+) -> OnnxInfo:
+    """Export a model in eval mode and compare ONNX Runtime with torch.
+
+    Args:
+        model: Any module; it is left as it was.
+        inputs: A tensor, a tuple of arguments or a dict of keyword arguments, as from
+            ``example_inputs``. Tensors become inputs of the graph; all else is fixed.
+        path: Where the file goes; it appears only if all checks pass.
+        opset: Version of the operator set; default is the exporter's.
+        dynamic_batch: Leave the batch size open. A model that fixes it in its own code
+            is exported for the batch size of ``inputs``, with a warning, and
+            ``OnnxInfo.dynamic_batch`` is false.
+        tolerance: Largest relative difference accepted.
+
+    Raises:
+        ModuleNotFoundError: If onnx or ONNX Runtime is not installed.
+        OnnxExportError: If the model cannot be exported, or differs.
+    """
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        _require(name)
+    size = sum(p.numel() * p.element_size() for p in model.parameters())
+    if size > _MAX_BYTES:
+        raise OnnxExportError(
+            f"{type(model).__name__} has {size / 1e9:.1f} GB of parameters; one ONNX "
+            f"file holds {_MAX_BYTES / 1e9:.1f} GB. Export a smaller model or halve it."
+        )
+    refusals: list[str] = []
+    with _same_arithmetic(model):
+        function = TensorFunction(model, inputs)
+        for dynamic in [True, False] if dynamic_batch else [False]:
+            if dynamic and not function.batch_is_free:
+                continue
+            for exporter in _EXPORTERS:
+                try:
+                    info = _export(function, path, opset, dynamic, exporter, tolerance)
+                except _failures() as err:
+                    kind = "open" if dynamic else "fixed"
+                    # torch.export wraps the reason in advice on itself.
+                    text = " ".join(str(err.__cause__ or err).split())[:300]
+                    refusals.append(f"{exporter}, {kind} batch: {text}")
+                    continue
+                if dynamic_batch and not dynamic:
+                    print_log(
+                        f"'{path}' takes batches of {function.batch_size} only: "
+                        f"{type(model).__name__} fixes the batch size in its code.",
+                        logger="current",
+                        level=logging.WARNING,
+                    )
+                return info
+    raise OnnxExportError(
+        f"{type(model).__name__} cannot be exported to '{path}'. "
+        + " | ".join(refusals)
+        + " | Try another mode or image size in inputs, or another opset."
+    )
+
+
+def _export(
+    function: TensorFunction,
+    path: str | os.PathLike[str],
+    opset: int | None,
+    dynamic: bool,
+    exporter: str,
+    tolerance: float,
+) -> OnnxInfo:
+    found: dict[str, Any] = {}
+
+    def write_and_check(temporary: Path) -> None:
+        # torch.export takes a dimension of 1 for a constant.
+        example = with_batch(function.tensors, 2) if dynamic else function.tensors
+        _write(function, example, temporary, opset, dynamic, _EXPORTERS[exporter])
+        graph = import_module("onnx").load(str(temporary))
+        import_module("onnx").checker.check_model(graph, full_check=True)
+        found["opset"] = next(i.version for i in graph.opset_import if not i.domain)
+        run = _runtime(temporary)
+        found["difference"] = max(
+            _difference(function, run, tensors, tolerance)
+            for tensors in _trials(function, dynamic)
+        )
+
+    written = write_atomically(Path(path), write_and_check)
+    return OnnxInfo(
+        path=written,
+        max_difference=found["difference"],
+        input_names=function.input_names,
+        output_names=function.output_names,
+        dynamic_batch=dynamic,
+        opset=found["opset"],
+        exporter=exporter,
+    )
+
+
+def _write(
+    function: TensorFunction,
+    example: tuple[Tensor, ...],
+    path: Path,
+    opset: int | None,
+    dynamic: bool,
+    by_export: bool,
+) -> None:
+    names = list(function.input_names)
+    shapes: dict[str, Any] = {}
+    if dynamic and by_export:
+        batch = torch.export.Dim("batch")
+        shapes["dynamic_shapes"] = (tuple({0: batch} for _ in example),)
+    elif dynamic:
+        outputs = [*names, *function.output_names]
+        shapes["dynamic_axes"] = {name: {0: "batch"} for name in outputs}
+    with _silence():
+        torch.onnx.export(
+            function,
+            example,
+            str(path),
+            input_names=names,
+            output_names=list(function.output_names),
+            opset_version=opset,
+            dynamo=by_export,
+            external_data=False,
+            verbose=False,
+            **shapes,
+        )
+
+
+def _runtime(path: Path) -> Callable[[Mapping[str, Any]], list[Any]]:
+    runtime = import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3  # errors alone
+    session = runtime.InferenceSession(
+        str(path), options, providers=["CPUExecutionProvider"]
+    )
+    wanted = {entry.name for entry in session.get_inputs()}
+
+    def run(arrays: Mapping[str, Any]) -> list[Any]:
+        # An input that the model does not use is no input of the graph.
+        fed = {name: array for name, array in arrays.items() if name in wanted}
+        return session.run(None, fed)
+
+    return run
+
+
+def _trials(function: TensorFunction, dynamic: bool) -> Iterator[tuple[Tensor, ...]]:
+    """Give the inputs to compare on: the example, random ones, another batch size."""
+    yield function.tensors
+    generator = torch.Generator().manual_seed(1)
+    noise = tuple(_like(tensor, generator) for tensor in function.tensors)
+    yield noise
+    if dynamic:
+        yield with_batch(noise, 3 if function.batch_size != 3 else 2)
+
+
+def _like(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor.flip(-1) if tensor.dim() else tensor
+    scale = float(tensor.float().std()) if tensor.numel() > 1 else 1.0
+    values = torch.randn(tensor.shape, generator=generator) * (scale or 1.0)
+    return values.to(tensor.device, tensor.dtype)
+
+
+def _difference(
+    function: TensorFunction,
+    run: Callable[[Mapping[str, Any]], list[Any]],
+    tensors: tuple[Tensor, ...],
+    tolerance: float,
+) -> float:
+    expected = function(*tensors)
+    arrays = {
+        name: tensor.cpu().numpy()
+        for name, tensor in zip(function.input_names, tensors, strict=True)
+    }
+    largest = 0.0
+    names = function.output_names
+    for name, value, array in zip(names, expected, run(arrays), strict=True):
+        ours = value.cpu().double()
+        theirs = torch.from_numpy(array).double()
+        if ours.shape != theirs.shape:
+            raise OnnxExportError(
+                f"output '{name}' has shape {tuple(theirs.shape)} in ONNX Runtime and "
+                f"{tuple(ours.shape)} in torch"
+            )
+        if ours.numel() == 0:
+            continue
+        scale = float(ours.abs().max().clamp(min=1e-12))
+        difference = float((ours - theirs).abs().max()) / scale
+        if not difference <= tolerance:
+            raise OnnxExportError(
+                f"output '{name}' differs by {difference:.2e} of its largest value "
+                f"between ONNX Runtime and torch, more than tolerance={tolerance:g}"
+            )
+        largest = max(largest, difference)
+    return largest
+
+
+def _require(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as err:
+        raise ModuleNotFoundError(
+            f"ONNX export needs '{name}', which is not installed. "
+            "Install it: pip install 'mmrazor[onnx]'",
+            name=name,
+        ) from err
+
+
+def _failures() -> tuple[type[BaseException], ...]:
+    """List what exporters, checker and runtime raise when they cannot do it."""
+    onnx, runtime = import_module("onnx"), import_module("onnxruntime")
+    states = runtime.capi.onnxruntime_pybind11_state
+    raised = [getattr(states, name) for name in dir(states)]
+    own = [kind for kind in raised if isinstance(kind, type)]
+    return (
+        torch.onnx.OnnxExporterError,
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+        *(kind for kind in own if issubclass(kind, Exception)),
+        AssertionError,
+        AttributeError,
+        ImportError,
+        LookupError,
+        NotImplementedError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    )
+
+
+@contextmanager
+def _same_arithmetic(model: nn.Module) -> Iterator[None]:
+    """Run the model as ONNX Runtime will: eval mode, full precision, nothing fused."""
+    tf32 = torch.backends.cuda.matmul.allow_tf32
+    device, _ = device_and_dtype(model)
+    devices = [device] if device.type == "cuda" else []
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with (
+            torch.random.fork_rng(devices),
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+            without_fused_layers(),
+            evaluating(model),
+        ):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Hide the exporters' talk; what goes wrong is raised or found by the checks."""
+    names = ("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
