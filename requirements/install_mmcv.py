@@ -92,10 +92,10 @@ def progress_writer(
 
     def show(done: int, total: int) -> str:
         nonlocal shown
-        elapsed = now() - start
-        left = elapsed * (total - done) / max(done, 1)
-        times = f"{elapsed / 60:.1f} min, about {left / 60:.1f} min left"
-        text = f"[mmcv] compiled {done}/{total} files, {times}"
+        minutes = (now() - start) / 60
+        text = f"[mmcv] compiled {done}/{total} files, {minutes:.1f} min"
+        if 10 * done >= total:  # before that the estimate is a guess
+            text += f", about {minutes * (total - done) / done:.1f} min left"
         if is_terminal:
             filled = 20 * done // total
             end = "\n" if done == total else ""
