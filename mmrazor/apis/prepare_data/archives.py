@@ -81,8 +81,11 @@ def _deb_data(path: Path) -> bytes:
         if stream.read(len(AR_MAGIC)) != AR_MAGIC:
             raise SourceError(f"{path.name} is not a Debian package")
         while header := stream.read(60):
-            name, size = header[:16].decode("ascii").strip(), int(header[48:58])
-            if name.rstrip("/").startswith("data.tar"):
+            name, digits = header[:16].strip(), header[48:58].strip()
+            if header[58:] != b"`\n" or not digits.isdigit():
+                raise SourceError(f"{path.name} is damaged: its headers cannot be read")
+            size = int(digits)
+            if name.startswith(b"data.tar"):
                 return stream.read(size)
             stream.seek(size + size % 2, io.SEEK_CUR)
     raise SourceError(f"{path.name} has no data.tar member")
