@@ -1,0 +1,184 @@
+# What training leaves is an Algorithm: Architecture, teacher, losses, hooks. What a
+# user deploys is the Architecture alone, in the host library's own terms: a
+# checkpoint with its own keys, a config without mmrazor, and an ONNX file.
+"""Export the bare Architecture of a trained Algorithm."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from rich.table import Table
+from torch import nn
+
+from ..core.cost import Cost, count_cost
+from ..core.files import write_atomically
+from ..core.graph import example_inputs
+from ..models.architectures import build_architecture, load_weights
+from ..models.architectures.checkpoint import checkpoint_file, read_checkpoint
+from .bare_config import bare_config
+from .image_size import test_image_size
+from .onnx import OnnxExportError, OnnxInfo, export_onnx
+from .run_config import load_config
+
+
+@dataclass(frozen=True)
+class ExportInfo:
+    """The files of an exported Architecture.
+
+    Args:
+        checkpoint: Weights with the Architecture's own keys, and ``dataset_meta``.
+        config: Config that the host library runs without mmrazor.
+        onnx: The ONNX file, if one was asked for.
+        cost: MACs and parameters for one image of ``image_size``.
+        image_size: Height and width that cost and ONNX file were made with.
+    """
+
+    checkpoint: Path
+    config: Path
+    onnx: OnnxInfo | None
+    cost: Cost
+    image_size: tuple[int, int]
+
+
+def export_model(
+    config: str | os.PathLike[str] | Config,
+    checkpoint: str | os.PathLike[str],
+    out_dir: str | os.PathLike[str] | None = None,
+    *,
+    name: str | None = None,
+    image_size: Sequence[int] | None = None,
+    onnx: bool = True,
+    cfg_options: Mapping[str, Any] | None = None,
+) -> ExportInfo:
+    """Write the bare Architecture of a config and its checkpoint.
+
+    A checkpoint of a run with an EMA hook holds the averaged weights in its
+    ``state_dict`` (mmengine swaps them there), so those are exported.
+
+    Args:
+        config: The config trained with: of an Algorithm, or of a plain host model.
+        checkpoint: What training wrote.
+        out_dir: Folder for the files; default is ``export`` beside the checkpoint.
+        name: File name without suffix; default is the config's.
+        image_size: Height and width; default is what the test pipeline makes.
+        onnx: Write ``<name>.onnx`` too.
+        cfg_options: Changes to the config, with dotted keys.
+
+    Returns:
+        Where the files are, and what the model costs.
+
+    Raises:
+        FileNotFoundError: If config or checkpoint does not exist.
+        OnnxExportError: If ONNX cannot express the model; the other files are there.
+        ValueError: If the checkpoint does not fit, or the config needs mmrazor.
+    """
+    cfg = load_config(Path(config) if isinstance(config, os.PathLike) else config)
+    if cfg_options:
+        cfg.merge_from_dict(dict(cfg_options))
+    bare = bare_config(cfg)
+    source = checkpoint_file(checkpoint)
+    model = build_architecture(bare)
+    load_weights(model, source)
+    size = _size(image_size) if image_size else test_image_size(bare)
+    inputs = example_inputs(model, size)
+    folder = Path(out_dir) if out_dir is not None else source.parent / "export"
+    stem = name or (Path(cfg.filename).stem if cfg.filename else "model")
+    weights_path, config_path = folder / f"{stem}.pth", folder / f"{stem}.py"
+
+    content = {
+        "meta": {"dataset_meta": _dataset_meta(source, bare)},
+        "state_dict": _plain_state(model),
+    }
+    write_atomically(weights_path, lambda path: torch.save(content, path))
+    text = _header(bare, stem) + bare.pretty_text
+    write_atomically(config_path, lambda path: path.write_text(text, encoding="utf-8"))
+    onnx_info = None
+    if onnx:
+        try:
+            onnx_info = export_onnx(model, inputs, folder / f"{stem}.onnx")
+        except OnnxExportError as err:
+            raise OnnxExportError(
+                f"{err} Weights and config are in '{folder}'; export without ONNX "
+                "(--no-onnx) to have these two alone."
+            ) from err
+    cost = count_cost(model, inputs)
+    return ExportInfo(weights_path, config_path, onnx_info, cost, size)
+
+
+def summary_table(info: ExportInfo) -> Table:
+    """Return what was exported as a table for a rich console."""
+    height, width = info.image_size
+    table = Table(title="Exported architecture", show_header=False)
+    table.add_column("what", style="cyan")
+    table.add_column("value", overflow="fold")
+    table.add_row("weights", _file(info.checkpoint))
+    table.add_row("config", _file(info.config))
+    if info.onnx is not None:
+        batch = "any" if info.onnx.dynamic_batch else "fixed"
+        table.add_row("ONNX", _file(info.onnx.path))
+        table.add_row(
+            "ONNX against torch",
+            f"largest relative difference {info.onnx.max_difference:.1e}, "
+            f"opset {info.onnx.opset}, batch {batch}",
+        )
+    table.add_row("parameters", f"{info.cost.params / 1e6:.3f} M")
+    table.add_row("MACs", f"{info.cost.macs / 1e9:.3f} G at {height} x {width}")
+    if info.cost.uncounted:
+        table.add_row("not counted", ", ".join(sorted(info.cost.uncounted)))
+    return table
+
+
+def _file(path: Path) -> str:
+    return f"{path} ({path.stat().st_size / 2**20:.2f} MiB)"
+
+
+def _size(image_size: Sequence[int]) -> tuple[int, int]:
+    if len(image_size) == 1:
+        image_size = (image_size[0], image_size[0])
+    if len(image_size) != 2:
+        raise ValueError(f"image_size={list(image_size)} must be height and width.")
+    return int(image_size[0]), int(image_size[1])
+
+
+def _plain_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {
+        key: value.detach().cpu().clone() for key, value in model.state_dict().items()
+    }
+
+
+def _dataset_meta(source: Path, bare: Config) -> dict[str, Any]:
+    """Return class names and palette as plain lists, which any reader can load."""
+    meta = read_checkpoint(source).get("meta") or {}
+    found = meta.get("dataset_meta")
+    if not found:
+        loader = bare.get("test_dataloader") or {}
+        found = (loader.get("dataset") or {}).get("metainfo") or {}
+    return _plain({str(key).lower(): value for key, value in dict(found).items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item) for item in value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if value is None or isinstance(value, (bool, int, float, str, torch.Tensor)):
+        return value
+    return str(value)
+
+
+def _header(bare: Config, stem: str) -> str:
+    scope = bare.get("default_scope")
+    library = scope if scope and scope != "mmengine" else "mmengine"
+    return (
+        f"# Exported by mmrazor; needs {library} alone.\n"
+        f"# Test: mim test {library} {stem}.py --checkpoint {stem}.pth\n"
+    )

@@ -1,0 +1,59 @@
+"""Export the bare architecture of a trained config: weights, config, ONNX."""
+
+import argparse
+import sys
+
+from mmengine.config import DictAction
+from rich.console import Console
+
+from mmrazor.apis.export import export_model, summary_table
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="the config trained with")
+    parser.add_argument("checkpoint", help="what training wrote")
+    parser.add_argument(
+        "--out-dir", help="folder for the files; default: export, by the checkpoint"
+    )
+    parser.add_argument(
+        "--name", help="file name without suffix; default: the config's"
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        nargs="+",
+        metavar="PIXELS",
+        help="height and width, or one number; default: as the test pipeline makes",
+    )
+    parser.add_argument("--no-onnx", action="store_true", help="write no ONNX file")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        help="changes to the config: key=value, nested keys with dots",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the command line."""
+    args = parse_args()
+    try:
+        info = export_model(
+            args.config,
+            args.checkpoint,
+            args.out_dir,
+            name=args.name,
+            image_size=args.image_size,
+            onnx=not args.no_onnx,
+            cfg_options=args.cfg_options,
+        )
+    except (OSError, ModuleNotFoundError, RuntimeError, ValueError) as err:
+        sys.exit(f"error: {err}")
+    Console().print(summary_table(info))
+
+
+if __name__ == "__main__":
+    main()
