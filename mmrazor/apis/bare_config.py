@@ -76,7 +76,7 @@ def bare_config(cfg: Config) -> Config:
         bare["custom_imports"] = _host_imports(bare["custom_imports"])
     if run_scope not in (None, "mmengine", "mmrazor", scope):
         _name_scope_(bare, run_scope)
-    bare = _with_host_names(bare)
+    bare = _with_host_names(bare, bare["default_scope"])
     left = sorted({name for name in _types(bare) if name.startswith(_OURS)})
     if left:
         raise ValueError(
@@ -152,12 +152,16 @@ def _is_pretrained(init_cfg: Any) -> bool:
     return str(kind).rpartition(".")[2] in ("Pretrained", "PretrainedInit")
 
 
-def _with_host_names(value: Any) -> Any:
-    """Write the scope of a package that was renamed under its present name."""
+def _with_host_names(value: Any, scope: str) -> Any:
+    """Give renamed packages their present names; drop scopes that hold anyway."""
     if isinstance(value, Mapping):
-        return {key: _host_name(key, _with_host_names(v)) for key, v in value.items()}
+        kept = {key: _host_name(key, item) for key, item in value.items()}
+        inner = kept.get("_scope_", scope)
+        if inner == scope:
+            kept.pop("_scope_", None)
+        return {key: _with_host_names(item, inner) for key, item in kept.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_with_host_names(item) for item in value)
+        return type(value)(_with_host_names(item, scope) for item in value)
     return value
 
 

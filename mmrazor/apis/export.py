@@ -136,7 +136,9 @@ def summary_table(info: ExportInfo) -> Table:
 
 
 def _file(path: Path) -> str:
-    return f"{path} ({path.stat().st_size / 2**20:.2f} MiB)"
+    size = path.stat().st_size
+    text = f"{size / 2**20:.2f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"
+    return f"{path} ({text})"
 
 
 def _size(image_size: Sequence[int]) -> tuple[int, int]:
@@ -180,5 +182,6 @@ def _header(bare: Config, stem: str) -> str:
     library = scope if scope and scope != "mmengine" else "mmengine"
     return (
         f"# Exported by mmrazor; needs {library} alone.\n"
-        f"# Test: mim test {library} {stem}.py --checkpoint {stem}.pth\n"
+        f"# Test it with the tools/test.py of {library}: "
+        f"test.py {stem}.py {stem}.pth\n"
     )
