@@ -153,6 +153,7 @@ class _CountingMode(TorchDispatchMode):
 
 def _computes(result: Any) -> bool:
     return any(
-        isinstance(leaf, torch.Tensor) and leaf.is_floating_point()
+        isinstance(leaf, torch.Tensor)
+        and (leaf.is_floating_point() or leaf.is_complex())
         for leaf in tree_leaves(result)
     )

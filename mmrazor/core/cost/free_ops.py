@@ -38,7 +38,8 @@ _FREE_NAMES = (
     "channel_shuffle embedding take tril triu tril_indices triu_indices slice_scatter "
     "select_scatter as_strided_scatter _reshape_alias _unsafe_view nonzero sort topk "
     "kthvalue unique _unique2 unique_dim searchsorted bucketize bincount where one_hot "
-    "combinations meshgrid set_ resize_ lift_fresh lift_fresh_copy lift detach detach_ "
+    "combinations meshgrid set_ resize_ as_strided_ lift_fresh lift_fresh_copy lift "
+    "detach detach_ "
     # making tensors
     "arange linspace zeros zeros_like ones ones_like empty empty_like empty_strided "
     "full full_like new_zeros new_ones new_full new_empty new_empty_strided eye "

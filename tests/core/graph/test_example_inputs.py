@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.model import BaseModel
+from torch import nn
+
+from mmrazor.core.forward import call_model, evaluating
+from mmrazor.core.graph import example_inputs
+from mmrazor.models.architectures import build_architecture
+from tests.tiny_models import TINY
+
+
+@pytest.mark.parametrize("scope", TINY)
+def test_hosts_run_in_tensor_mode(scope: str) -> None:
+    model = build_architecture(TINY[scope]())
+    model.train()
+    modes = [module.training for module in model.modules()]
+    state = torch.get_rng_state()
+    inputs = example_inputs(model, image_size=(64, 96), batch_size=2)
+    assert inputs["mode"] == "tensor"
+    assert inputs["inputs"].shape == (2, 3, 64, 96)
+    assert modes == [module.training for module in model.modules()]
+    assert torch.equal(state, torch.get_rng_state())
+    with evaluating(model):
+        assert call_model(model, inputs) is not None
+
+
+@pytest.mark.parametrize("scope", TINY)
+@pytest.mark.parametrize("mode", ["predict", "loss"])
+def test_data_samples_serve_the_other_modes(scope: str, mode: str) -> None:
+    model = build_architecture(TINY[scope]())
+    inputs = {**example_inputs(model, (64, 64), 2), "mode": mode}
+    with evaluating(model):
+        output = call_model(model, inputs)
+    if mode == "predict":
+        assert len(output) == 2
+    else:
+        losses = [v for v in output.values() if isinstance(v, torch.Tensor)]
+        assert all(torch.isfinite(loss).all() for loss in losses)
+
+
+def test_same_values_each_time() -> None:
+    model = nn.Conv2d(1, 2, 3)
+    first, second = example_inputs(model), example_inputs(model)
+    assert torch.equal(first["input"], second["input"])
+    assert first["input"].shape == (1, 1, 224, 224)
+
+
+def test_first_layer_and_dtype_decide() -> None:
+    inputs = example_inputs(nn.Sequential(nn.Linear(5, 2).double()), batch_size=4)
+    assert inputs["input"].shape == (4, 5)
+    assert inputs["input"].dtype == torch.float64
+
+
+class OnlyMode(BaseModel):
+    """Runs in one mode; refuses the others as real models do."""
+
+    def __init__(self, mode: str, channels: int = 3) -> None:
+        super().__init__()
+        self.mode = mode
+        self.conv = nn.Conv2d(channels * 4, 1, 1)
+
+    def forward(self, inputs, data_samples=None, mode="tensor"):
+        if mode != self.mode:
+            raise NotImplementedError(f"no {mode}")
+        return self.conv(nn.functional.pixel_unshuffle(inputs, 2))
+
+
+@pytest.mark.parametrize("mode", ["tensor", "predict", "loss"])
+def test_first_mode_that_runs_with_the_channels_that_fit(mode: str) -> None:
+    # As in YOLOX, the first convolution sees 4 values of each channel.
+    inputs = example_inputs(OnlyMode(mode), (32, 32))
+    assert inputs["mode"] == mode
+    assert inputs["inputs"].shape == (1, 3, 32, 32)
+
+
+def test_model_that_runs_in_no_mode() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"OnlyMode does not run on images of 8 x 8.*no tensor.*no loss",
+    ):
+        example_inputs(OnlyMode("none"), (8, 8))
+
+
+def test_forward_without_a_named_argument() -> None:
+    class Star(nn.Module):
+        def forward(self, *tensors):
+            return tensors
+
+    with pytest.raises(TypeError, match=r"Star.forward names no first argument"):
+        example_inputs(Star())
+
+
+@pytest.mark.parametrize("changes", [dict(batch_size=0), dict(image_size=(0, 4))])
+def test_sizes_that_are_not_positive(changes) -> None:
+    with pytest.raises(ValueError, match="must be positive"):
+        example_inputs(nn.Conv2d(3, 1, 1), **changes)

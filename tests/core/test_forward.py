@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from mmrazor.core.forward import call_model, evaluating, without_fused_layers
+
+
+def test_ways_to_call() -> None:
+    bilinear = nn.Bilinear(2, 2, 1)
+    a, b = torch.ones(1, 2), torch.zeros(1, 2)
+    expected = bilinear(a, b)
+    assert torch.equal(call_model(bilinear, (a, b)), expected)
+    assert torch.equal(call_model(bilinear, {"input2": b, "input1": a}), expected)
+    assert torch.equal(call_model(nn.Identity(), a), a)
+
+
+def test_each_mode_comes_back_also_after_an_error() -> None:
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout())
+    model[0].eval()  # frozen by its user
+
+    def fail() -> None:
+        with evaluating(model):
+            assert not model[1].training
+            assert not torch.is_grad_enabled()
+            raise KeyError("stop")
+
+    with pytest.raises(KeyError):
+        fail()
+    assert [m.training for m in model.modules()] == [True, False, True]
+    assert torch.is_grad_enabled()
+
+
+def test_fused_layers_come_back() -> None:
+    with without_fused_layers():
+        assert not torch.backends.mha.get_fastpath_enabled()
+    assert torch.backends.mha.get_fastpath_enabled()
