@@ -1,0 +1,7 @@
+"""Hooks beside mmengine's."""
+
+from .check_checkpoint_hook import CheckCheckpointHook
+from .random_state_hook import RandomStateHook
+from .stop_distill_hook import StopDistillHook
+
+__all__ = ["CheckCheckpointHook", "RandomStateHook", "StopDistillHook"]

@@ -1,0 +1,1 @@
+"""Datasets and transforms that the host libraries lack; none so far."""

@@ -1,0 +1,7 @@
+"""Algorithms: models that train an Architecture under a compression method."""
+
+from .base import Algorithm
+from .ddp import AlgorithmDDP
+from .distill import SingleTeacherDistill
+
+__all__ = ["Algorithm", "AlgorithmDDP", "SingleTeacherDistill"]

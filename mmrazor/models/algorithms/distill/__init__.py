@@ -1,0 +1,5 @@
+"""Distillation algorithms."""
+
+from .single_teacher_distill import SingleTeacherDistill
+
+__all__ = ["SingleTeacherDistill"]

@@ -1,0 +1,156 @@
+"""Distiller: the sources, connectors and losses of one distillation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ...core.capture import Source
+from ...core.capture.source import describe
+from ...registry import MODELS
+from ..losses import LossInputError
+
+_INPUTS = ("student", "teacher")
+
+
+class DistillError(RuntimeError):
+    """A distillation loss that cannot be computed from what was recorded."""
+
+
+@MODELS.register_module()
+class Distiller(BaseModule):
+    """Losses between recorded values of a student and of its teacher.
+
+    Args:
+        losses: By name, the config of a loss (``type`` and its arguments) with
+
+            - ``student``, ``teacher``: source strings of the values it compares;
+            - ``student_connector``, ``teacher_connector``: config of a module that the
+              value passes first, optional.
+
+    A source without ``#k`` in a module that runs several times (a detection head over
+    pyramid levels) stands for all its calls: the loss is the sum over the calls.
+
+    Raises:
+        ValueError: If there is no loss, or one lacks a source.
+        SourceError: If a source string is malformed.
+
+    Example:
+        >>> distiller = Distiller(dict(kd=dict(
+        ...     type='KLDivergence', student='output:head.fc', teacher='output:head.fc')))
+        >>> distiller.student_sources
+        ['output:head.fc']
+    """
+
+    def __init__(
+        self, losses: dict[str, dict], init_cfg: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(init_cfg)
+        if not losses:
+            raise ValueError(
+                "Distiller got no losses. Give at least one: losses=dict(kd=dict("
+                "type='KLDivergence', student='output:head.fc', "
+                "teacher='output:head.fc'))."
+            )
+        self.losses = nn.ModuleDict()
+        self.connectors = nn.ModuleDict()
+        self._sources: dict[str, dict[str, str]] = {}
+        for name, cfg in losses.items():
+            self._add(name, dict(cfg))
+
+    def _add(self, name: str, cfg: dict[str, Any]) -> None:
+        self._sources[name] = {}
+        for side in _INPUTS:
+            if side not in cfg:
+                raise ValueError(
+                    f"loss '{name}' lacks '{side}': the source string of its {side} "
+                    f"input, for example {side}='output:backbone.layer4'."
+                )
+            self._sources[name][side] = str(Source.parse(cfg.pop(side)))
+            connector = cfg.pop(f"{side}_connector", None)
+            if connector is not None:
+                self.connectors[f"{name}_{side}"] = _build(connector)
+        self.losses[name] = _build(cfg)
+
+    @property
+    def student_sources(self) -> list[str]:
+        """Sources wanted from the student, each once."""
+        return self._unique("student")
+
+    @property
+    def teacher_sources(self) -> list[str]:
+        """Sources wanted from the teacher, each once."""
+        return self._unique("teacher")
+
+    def _unique(self, side: str) -> list[str]:
+        return list(dict.fromkeys(s[side] for s in self._sources.values()))
+
+    def forward(
+        self,
+        student: Mapping[str, list[Tensor]],
+        teacher: Mapping[str, list[Tensor]],
+    ) -> dict[str, Tensor]:
+        """Return every loss, under ``distill.loss_<name>``.
+
+        Args:
+            student: By source, the student's values, one for each call.
+            teacher: The same of the teacher.
+
+        Raises:
+            DistillError: If calls or shapes do not match; names the loss and its sources.
+        """
+        return {
+            f"distill.loss_{name}": self._loss(
+                name, student[sources["student"]], teacher[sources["teacher"]]
+            )
+            for name, sources in self._sources.items()
+        }
+
+    def _loss(self, name: str, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
+        sources = self._sources[name]
+        where = (
+            f"loss '{name}' ({type(self.losses[name]).__name__}) of student "
+            f"'{sources['student']}' and teacher '{sources['teacher']}'"
+        )
+        if len(student) != len(teacher):
+            raise DistillError(
+                f"{where}: the student's came {len(student)} times, the teacher's "
+                f"{len(teacher)} times in one forward pass. Pick the calls that belong "
+                "together with '#k'."
+            )
+        terms = []
+        for values in zip(student, teacher, strict=True):
+            for side, value in zip(_INPUTS, values, strict=True):
+                if not isinstance(value, Tensor):
+                    raise DistillError(
+                        f"{where}: '{sources[side]}' is {describe(value)}, not one "
+                        f"tensor. Pick an element: '{sources[side]}[0]'."
+                    )
+            try:
+                terms.append(self.losses[name](*self._connected(name, *values)))
+            except LossInputError as err:
+                raise DistillError(f"{where}: {err}") from err
+        return sum(terms[1:], terms[0])
+
+    def _connected(self, name: str, *values: Tensor) -> list[Tensor]:
+        connected = []
+        for side, value in zip(_INPUTS, values, strict=True):
+            key = f"{name}_{side}"
+            if key in self.connectors:
+                try:
+                    value = self.connectors[key](value)
+                except RuntimeError as err:
+                    raise LossInputError(
+                        f"{side}_connector cannot take a value of shape "
+                        f"{tuple(value.shape)}: {err}"
+                    ) from err
+            connected.append(value)
+        return connected
+
+
+def _build(cfg: dict[str, Any]) -> nn.Module:
+    # The default scope is a host library's; the parts of a distiller are ours.
+    return MODELS.build({"_scope_": "mmrazor", **cfg})
