@@ -127,11 +127,14 @@ def probe() -> dict[str, str | bool | None]:
 
 
 def digest(level: str) -> str:
-    """Return a hash of all files that decide what ``level`` installs."""
+    """Return a hash of all that decides what ``level`` installs.
+
+    The folder counts too: after a move, the editable install points to the old place.
+    """
     paths = [REQUIREMENTS / name for name in sorted(SHARED + OWN[level])]
     paths += [ROOT / "setup.py", ROOT / "mmrazor" / "version.py"]
-    contents = b"\0".join(path.read_bytes() for path in paths)
-    return hashlib.sha256(contents).hexdigest()
+    contents = [str(ROOT).encode(), *(path.read_bytes() for path in paths)]
+    return hashlib.sha256(b"\0".join(contents)).hexdigest()
 
 
 def stamp_path(level: str) -> Path:

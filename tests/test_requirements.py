@@ -179,6 +179,16 @@ def test_a_missing_link_is_noticed(setup_env: ModuleType) -> None:
     assert setup_env.is_done("fast")
 
 
+def test_a_moved_folder_is_noticed(setup_env: ModuleType, tmp_path: Path) -> None:
+    setup_env.write_stamps("fast")
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for name in ("setup.py", "mmrazor"):
+        (tmp_path / name).rename(moved / name)
+    setup_env.ROOT = moved
+    assert not setup_env.is_done("fast")
+
+
 def test_stamps_are_json_without_leftovers(setup_env: ModuleType) -> None:
     setup_env.write_stamps("docs")
     for path in setup_env.VENV.iterdir():
