@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 from .. import compat
 from ..models.architectures import ArchitectureConfig, architecture_config
 from ..registry import HOOKS, LOOPS
+from .image_size import test_pipeline
 
 _OURS = "mmrazor."
 _STAGES = ("val", "test")
@@ -69,6 +70,9 @@ def bare_config(cfg: Config) -> Config:
         bare[f"{stage}_dataloader"] = given[f"{source}_dataloader"]
         bare[f"{stage}_evaluator"] = given.get(f"{source}_evaluator")
         bare[f"{stage}_cfg"] = _loop(given.get(f"{source}_cfg"))
+    if test_pipeline(bare):
+        # mmseg's inference_model reads it here.
+        bare["test_pipeline"] = test_pipeline(bare)
     bare.update({key: given[key] for key in _KEPT if given.get(key) is not None})
     if "default_hooks" in bare:
         bare["default_hooks"] = _host_hooks(bare["default_hooks"])

@@ -1,8 +1,8 @@
-"""Tell the image size that a config's test pipeline makes."""
+"""Read the test pipeline of a config: its transforms, the image size they make."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -26,8 +26,7 @@ def test_image_size(cfg: Config) -> tuple[int, int]:
     Raises:
         ValueError: If neither tells.
     """
-    dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
-    size = _of_pipeline(dataset) or _of_first_image(cfg)
+    size = _of_pipeline(test_pipeline(cfg)) or _of_first_image(cfg)
     if size is None:
         raise ValueError(
             f"Config '{cfg.filename}' does not tell the size of test images, and the "
@@ -40,14 +39,20 @@ def test_image_size(cfg: Config) -> tuple[int, int]:
     return height, width
 
 
-# pytest collects what starts with "test".
-test_image_size.__test__ = False  # type: ignore[attr-defined]
-
-
-def _of_pipeline(dataset: Mapping[str, Any]) -> tuple[int, int] | None:
+def test_pipeline(cfg: Mapping[str, Any]) -> list[Any]:
+    """Return the transforms of the test set, also of a wrapped one; may be empty."""
+    dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
     while "pipeline" not in dataset and isinstance(dataset.get("dataset"), Mapping):
         dataset = dataset["dataset"]
-    for transform in reversed(dataset.get("pipeline") or []):
+    return list(dataset.get("pipeline") or [])
+
+
+# pytest collects what starts with "test".
+vars(test_image_size)["__test__"] = vars(test_pipeline)["__test__"] = False
+
+
+def _of_pipeline(transforms: Sequence[Any]) -> tuple[int, int] | None:
+    for transform in reversed(transforms):
         kind = str(transform.get("type", "")).rpartition(".")[2]
         size = transform.get(_SIZES.get(kind, ""))
         if isinstance(size, int):

@@ -23,6 +23,7 @@ from ..core.forward import evaluating
 from ..models.architectures import build_architecture, load_weights
 from ..models.architectures.checkpoint import checkpoint_file, read_checkpoint
 from .bare_config import bare_config
+from .image_size import test_pipeline
 from .run_config import load_config
 
 
@@ -108,15 +109,13 @@ def inference(model: Any, images: Any) -> Any:
 
 
 def _test_transforms(cfg: Config) -> Sequence[Mapping[str, Any]]:
-    dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
-    while "pipeline" not in dataset and isinstance(dataset.get("dataset"), Mapping):
-        dataset = dataset["dataset"]
-    if not dataset.get("pipeline"):
+    transforms = test_pipeline(cfg)
+    if not transforms:
         raise ValueError(
             f"Config '{cfg.filename}' has no test_dataloader.dataset.pipeline, which "
             "says how an image becomes the model's input. Add it."
         )
-    return [t for t in dataset["pipeline"] if "Annotation" not in str(t["type"])]
+    return [t for t in transforms if "Annotation" not in str(t["type"])]
 
 
 def _loads_image(transform: Mapping[str, Any]) -> bool:
