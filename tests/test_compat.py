@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import mmengine.utils
 import pytest
@@ -21,6 +22,7 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
+        cwd=Path(__file__).resolve().parents[1],
     )
 
 
