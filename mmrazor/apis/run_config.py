@@ -20,6 +20,7 @@ LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 _UNREADABLE = (
     AttributeError,
     ConfigParsingError,
+    ImportError,
     KeyError,
     NameError,
     SyntaxError,
@@ -224,10 +225,11 @@ def _set_distributed_(cfg: Config) -> None:
     if cfg.launcher == "none":
         return
     cfg.setdefault("model_wrapper_cfg", {"type": "mmrazor.AlgorithmDDP"})
-    env = cfg.setdefault("env_cfg", {})
-    dist = env.setdefault("dist_cfg", {"backend": "nccl"})
+    env = cfg.get("env_cfg") or {}
+    dist = {"backend": "nccl", **(env.get("dist_cfg") or {})}
     if get_device() == "cpu":
         dist["backend"] = "gloo"
+    cfg.env_cfg = {**env, "dist_cfg": dist}
 
 
 def _set_dataloader_defaults_(cfg: Config) -> None:
@@ -247,11 +249,10 @@ def _set_exact_resume_(cfg: Config) -> None:
     hooks = list(cfg.get("custom_hooks") or [])
     if "RandomStateHook" not in map(_type_name, hooks):
         cfg.custom_hooks = [*hooks, {"type": "mmrazor.RandomStateHook"}]
-    default_hooks = cfg.setdefault("default_hooks", {})
-    saver = default_hooks.setdefault(
-        "checkpoint", {"type": "CheckpointHook", "interval": 1}
-    )
+    default_hooks = cfg.get("default_hooks") or {}
+    saver = default_hooks.get("checkpoint", {"type": "CheckpointHook", "interval": 1})
     if saver is None or saver.get("file_client_args") or saver.get("backend_args"):
         return
     if "://" not in str(saver.get("out_dir") or ""):
-        saver["backend_args"] = {"backend": BACKEND_NAME}
+        saver = {**saver, "backend_args": {"backend": BACKEND_NAME}}
+        cfg.default_hooks = {**default_hooks, "checkpoint": saver}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import os
 import re
@@ -16,7 +17,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import RUNNERS, Registry
+from mmengine.registry import OPTIMIZERS, RUNNERS, Registry
 from mmengine.runner import Runner
 
 from mmrazor import compat
@@ -44,6 +45,10 @@ def build_runner(cfg: Config) -> Runner:
     with explained_types():
         custom = "runner_type" in cfg
         runner = RUNNERS.build(cfg) if custom else Runner.from_cfg(cfg)
+        _check_optimizer(cfg)
+    if runner.distributed:
+        # Threads of gloo that still run at exit abort the process.
+        atexit.register(_leave_process_group)
     if runner.distributed and get_device() == "cpu":
         # torch's synchronised batch norm runs on accelerators only.
         runner.model = revert_sync_batchnorm(runner.model)
@@ -76,7 +81,7 @@ def check_datasets(runner: Runner, *stages: str) -> None:
             raise _empty(stage, spec) from err
         if loop is None:
             continue
-        dataset = getattr(loop, "dataloader", None) and loop.dataloader.dataset
+        dataset: Any = getattr(getattr(loop, "dataloader", None), "dataset", None)
         if hasattr(dataset, "__len__") and len(dataset) == 0:
             raise _empty(stage, spec)
 
@@ -91,7 +96,7 @@ def explained_types() -> Iterator[None]:
     try:
         yield
     except KeyError as err:
-        found = _UNKNOWN_TYPE.search(str(err))
+        found = _UNKNOWN_TYPE.search(str(err.args[0]) if err.args else "")
         if found is None:
             raise
         name, scope, kind = found.groups()
@@ -138,6 +143,19 @@ def join_process_group(launcher: str) -> None:
             "mpirun; a single process needs no launcher."
         ) from err
     torch_dist.init_process_group("gloo", rank=rank, world_size=size)
+
+
+def _check_optimizer(cfg: Config) -> None:
+    """Say of an unknown optimizer what mmengine says of other unknown types."""
+    spec = (cfg.get("optim_wrapper") or {}).get("optimizer") or {}
+    name = spec.get("type")
+    if isinstance(name, str) and OPTIMIZERS.get(name) is None:
+        raise KeyError(f"{name} is not in the mmengine::{OPTIMIZERS.name} registry")
+
+
+def _leave_process_group() -> None:
+    if is_distributed():
+        torch_dist.destroy_process_group()
 
 
 def _first_host(nodes: str) -> str:

@@ -10,8 +10,9 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
 from .run_config import run_config
 from .runner import build_runner, check_datasets, explained_types
@@ -37,12 +38,12 @@ def train(config: str | Path | Config, **options: Any) -> Runner:
     with explained_types():
         runner.train()
     if is_main_process():
-        Console().print(summary_table(runner, time.perf_counter() - start))
+        Console().print(summary(runner, time.perf_counter() - start), soft_wrap=True)
     return runner
 
 
-def summary_table(runner: Runner, seconds: float) -> Table:
-    """Return a table of a finished run: metrics, checkpoints and time.
+def summary(runner: Runner, seconds: float) -> Group:
+    """Return what rich prints of a finished run: metrics, checkpoints and time.
 
     The best of a metric is its largest value, of a loss its smallest.
 
@@ -51,7 +52,7 @@ def summary_table(runner: Runner, seconds: float) -> Table:
         seconds: How long it took.
     """
     hub = runner.message_hub
-    table = Table(title=f"{runner.model_name}, {runner.iter} steps", title_style="bold")
+    table = Table()
     table.add_column("validation")
     table.add_column("last", justify="right")
     table.add_column("best", justify="right")
@@ -64,14 +65,12 @@ def summary_table(runner: Runner, seconds: float) -> Table:
             row = (name.removeprefix("val/"), f"{values[-1]:.4g}", f"{best:.4g}")
             table.add_row(*row)
     minutes, rest = divmod(round(seconds), 60)
-    lines = [f"time {minutes} min {rest} s"]
+    lines = [f"{runner.model_name}: {runner.iter} steps in {minutes} min {rest} s"]
     for hook in runner.hooks:
         if isinstance(hook, CheckpointHook):
             best_path = getattr(hook, "best_ckpt_path", None)
             if best_path:
-                lines.append(f"best checkpoint {best_path}")
+                lines.append(f"best checkpoint: {best_path}")
             if hook.last_ckpt:
-                lines.append(f"last checkpoint {hook.last_ckpt}")
-    table.caption = "\n".join(lines)
-    table.caption_justify = "left"
-    return table
+                lines.append(f"last checkpoint: {hook.last_ckpt}")
+    return Group(*([table] if table.rows else []), *map(Text, lines))

@@ -90,10 +90,11 @@ class RandomStateHook(Hook):
         self.seed = known["seed"]
         self.rank, _ = get_dist_info()
         self.accelerator = get_device() != "cpu"
-        if _has_started(runner.train_loop):
-            self.sampler = self._warn("its workers were started before training")
+        obstacle = _obstacle(runner.train_loop)
+        if obstacle is None:
+            self.sampler = _number_draws_(loader, self.seed)
         else:
-            self.sampler = self._number_draws_(loader)
+            self._warn(obstacle)
 
     def before_train_epoch(self, runner: Any) -> None:
         """Seed what hooks and samplers do at the start of an epoch."""
@@ -113,28 +114,6 @@ class RandomStateHook(Hook):
         seed = mixed_seed(self.seed, stream, self.rank, number)
         seed_generators_(seed, self.accelerator)
 
-    def _number_draws_(self, loader: DataLoader) -> NumberedSampler | None:
-        """Put a counter around the loader's sampler and seeds before its reads."""
-        dataset = loader.dataset
-        source = _sampler_of(loader)
-        if isinstance(source, NumberedSampler):  # a second train() of one runner
-            return source
-        if isinstance(dataset, IterableDataset):
-            return self._warn("its dataset is iterable")
-        if loader.batch_sampler is None or source is None:
-            return self._warn("its batch sampler has no attribute 'sampler'")
-        try:
-            dataset.__getitems__ = SeededFetch(dataset, self.seed)  # type: ignore
-        except AttributeError:
-            return self._warn(f"{type(dataset).__name__} takes no new attributes")
-        numbered = NumberedSampler(source, self.seed, *get_dist_info())
-        for holder in (loader, loader.batch_sampler):
-            if getattr(holder, "sampler", None) is source:
-                # DataLoader forbids a new sampler because its batch sampler would keep
-                # the old one; here both change together.
-                object.__setattr__(holder, "sampler", numbered)
-        return numbered
-
     def _warn(self, reason: str) -> None:
         self.warned = True
         print_log(
@@ -146,14 +125,38 @@ class RandomStateHook(Hook):
         )
 
 
-def _has_started(loop: Any) -> bool:
-    """Tell whether worker processes hold the dataset already (mmengine <= 0.10.7)."""
-    loader = loop.dataloader
-    iterator = getattr(loop, "dataloader_iterator", None)
-    running = getattr(iterator, "_iterator", None) or getattr(loader, "_iterator", None)
-    return loader.num_workers > 0 and running is not None
-
-
 def _sampler_of(loader: DataLoader) -> Any:
     """Return the sampler that really draws: the batch sampler's, where it has one."""
     return getattr(loader.batch_sampler, "sampler", None)
+
+
+def _obstacle(loop: Any) -> str | None:
+    """Say why the draws of a training loop cannot be numbered, if so."""
+    loader = loop.dataloader
+    if isinstance(loader.dataset, IterableDataset):
+        return "its dataset is iterable"
+    if _sampler_of(loader) is None:
+        return "its batch sampler has no attribute 'sampler'"
+    if not hasattr(loader.dataset, "__dict__"):
+        return f"{type(loader.dataset).__name__} takes no new attributes"
+    iterator = getattr(loop, "dataloader_iterator", None)
+    running = getattr(iterator, "_iterator", None) or getattr(loader, "_iterator", None)
+    known = isinstance(_sampler_of(loader), NumberedSampler)
+    if loader.num_workers > 0 and running is not None and not known:
+        return "its workers were started before training"  # mmengine up to 0.10.7
+    return None
+
+
+def _number_draws_(loader: DataLoader, seed: int) -> NumberedSampler:
+    """Put a counter around the loader's sampler and seeds before its reads."""
+    source = _sampler_of(loader)
+    if isinstance(source, NumberedSampler):  # a second train() of one runner
+        return source
+    loader.dataset.__getitems__ = SeededFetch(loader.dataset, seed)  # type: ignore
+    numbered = NumberedSampler(source, seed, *get_dist_info())
+    for holder in (loader, loader.batch_sampler):
+        if getattr(holder, "sampler", None) is source:
+            # DataLoader forbids a new sampler because its batch sampler would keep
+            # the old one; here both change together.
+            object.__setattr__(holder, "sampler", numbered)
+    return numbered

@@ -1,0 +1,205 @@
+"""Factories that write small configs and run the tools as a user does."""
+
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = str(Path(__file__).parent)
+ENVIRONMENT = {
+    "PYTHONPATH": os.pathsep.join([str(ROOT), HERE]),
+    "PYTHON": sys.executable,
+    "OMP_NUM_THREADS": "1",
+    "CUDA_VISIBLE_DEVICES": "",
+}
+
+sys.path.insert(0, HERE)
+
+from run_script import run_script  # noqa: E402
+
+
+def toy_dict(by_epoch=True, num_workers=0, persistent=False, world_size=1):
+    loader = {
+        "batch_size": 4 // world_size,
+        "num_workers": num_workers,
+        "persistent_workers": persistent,
+        "sampler": {"type": "DefaultSampler" if by_epoch else "InfiniteSampler"},
+        "dataset": {"type": "ToyDataset"},
+    }
+    val = {
+        **loader,
+        "sampler": {"type": "DefaultSampler", "shuffle": False},
+        "dataset": {"type": "ToyDataset", "augment": False},
+    }
+    optimizer = {"type": "SGD", "lr": 0.1, "momentum": 0.9}
+    length = {"max_epochs": 3} if by_epoch else {"max_iters": 18, "val_interval": 6}
+    interval = 1 if by_epoch else 5
+    return {
+        "custom_imports": {"imports": ["toy_run"]},
+        "model": {"type": "ToyModel"},
+        "train_dataloader": loader,
+        "val_dataloader": val,
+        "test_dataloader": val,
+        "val_evaluator": {"type": "ToyAccuracy"},
+        "test_evaluator": {"type": "ToyAccuracy"},
+        "train_cfg": {"by_epoch": by_epoch, **length},
+        "val_cfg": {},
+        "test_cfg": {},
+        "optim_wrapper": {"optimizer": optimizer},
+        "custom_hooks": [{"type": "KillHook"}, {"type": "EMAHook"}],
+        "default_hooks": {
+            "checkpoint": {
+                "type": "CheckpointHook",
+                "interval": interval,
+                "by_epoch": by_epoch,
+                "save_best": "accuracy",
+                "rule": "greater",
+            }
+        },
+        "randomness": {"seed": 7},
+    }
+
+
+def distilled(student):
+    """Return the config of an Algorithm, with trained connectors and two losses."""
+    return {
+        "type": "mmrazor.SingleTeacherDistill",
+        "architecture": student,
+        "teacher": {"type": "ToyModel", "pretrained": False},
+        "distiller": {
+            "losses": {
+                "kd": {
+                    "type": "KLDivergence",
+                    "student": "output:last",
+                    "teacher": "output:last",
+                    "tau": 2.0,
+                },
+                "hint": {
+                    "type": "L2Loss",
+                    "student": "output:first",
+                    "teacher": "output:first",
+                },
+            }
+        },
+    }
+
+
+@pytest.fixture
+def toy_config(tmp_path):
+    """Return a function that writes a toy config, changed by dotted keys."""
+
+    def write(options=None, name="toy.py", distil=False, **kwargs):
+        cfg = Config(toy_dict(**kwargs))
+        cfg.merge_from_dict(options or {})
+        if distil:
+            cfg.model = distilled(cfg.model.to_dict())
+        cfg.dump(tmp_path / name)
+        return name
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def forkserver():
+    """Return a context whose processes have imported torch and mmengine already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mmrazor.apis.train"])
+    kept = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
+    process = context.Process(target=os.getpid)  # starts the server
+    process.start()
+    process.join()
+    for name, value in kept.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    return context
+
+
+def start_script(server, command, folder, env):
+    """Return a running process and the file that its output goes to."""
+    log = folder / f"output{env.get('RANK', '')}.txt"
+    arguments = (command, str(folder), env, str(log))
+    process = server.Process(target=run_script, args=arguments)
+    process.start()
+    return process, log
+
+
+@pytest.fixture
+def run_ranks(tmp_path, forkserver, free_port):
+    """Return a function that runs a tool in two processes, as torchrun does."""
+
+    def run(tool, *args):
+        command = [str(ROOT / "tools" / tool), *map(str, args)]
+        command += ["--launcher", "pytorch"]
+        started = []
+        for rank in "01":
+            env = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2"}
+            env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port}
+            started.append(start_script(forkserver, command, tmp_path, env))
+        for process, log in started:
+            process.join(120)
+            assert process.exitcode == 0, log.read_text()
+
+    return run
+
+
+@pytest.fixture
+def run_tool(tmp_path, request):
+    """Return a function that runs a tool in ``tmp_path`` and returns its output.
+
+    The tool gets a process of its own, from a server that saves it the imports;
+    shell scripts, and all with ``fresh=True``, start as in a user's terminal.
+    """
+
+    def run(tool, *args, code=0, fresh=False, **env):
+        command = [str(ROOT / "tools" / tool), *map(str, args)]
+        if fresh or tool.endswith(".sh"):
+            program = "bash" if tool.endswith(".sh") else sys.executable
+            done = subprocess.run(
+                [program, *command],
+                cwd=tmp_path,
+                env={**os.environ, **ENVIRONMENT, **env},
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            output, found = done.stdout + done.stderr, done.returncode
+        else:
+            server = request.getfixturevalue("forkserver")
+            process, log = start_script(server, command, tmp_path, env)
+            process.join(120)
+            output, found = log.read_text(), process.exitcode
+        assert code is None or found == code, output
+        return output
+
+    return run
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """Return a function that reads all tensors of a checkpoint in ``tmp_path``."""
+
+    def read(path):
+        stored = torch.load(tmp_path / path, weights_only=False)
+        found = {f"model {k}": v for k, v in stored["state_dict"].items()}
+        found |= {f"ema {k}": v for k, v in stored.get("ema_state_dict", {}).items()}
+        momenta = stored.get("optimizer", {}).get("state", {})
+        found |= {f"momentum {k}": v["momentum_buffer"] for k, v in momenta.items()}
+        return found
+
+    return read
+
+
+@pytest.fixture
+def free_port():
+    """Return a port of this machine that nobody listens on, as a string."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
