@@ -1,9 +1,9 @@
-"""Progress shown while data is prepared, on standard error."""
+"""Progress shown on standard error while data is prepared, if it is a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 from rich.console import Console
@@ -37,7 +37,9 @@ def download_progress(title: str, total: int) -> Iterator[Callable[[int], None]]
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
         task = progress.add_task(title, total=total or None)
         yield lambda num_bytes: progress.advance(task, num_bytes)
 
@@ -45,7 +47,7 @@ def download_progress(title: str, total: int) -> Iterator[Callable[[int], None]]
 @contextmanager
 def waiting(title: str) -> Iterator[None]:
     """Show that a command runs."""
-    with console.status(title):
+    with console.status(title) if console.is_terminal else nullcontext():
         yield
 
 
@@ -63,5 +65,7 @@ def tracked(items: Iterable[T], total: int, title: str) -> Iterator[T]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
         yield from progress.track(items, total=total, description=title)
