@@ -142,6 +142,8 @@ def _refusal(model: nn.Module, inputs: dict[str, Any]) -> str | None:
 
 def _data_samples(model: nn.Module, images: Any) -> list[Any] | None:
     """Make data samples with meta information and labels as the host library does."""
+    # An Algorithm takes what its Architecture takes.
+    model = getattr(model, "architecture", model)
     for kind in type(model).__mro__:
         host = kind.__module__.partition(".")[0]
         if host in _SAMPLES:

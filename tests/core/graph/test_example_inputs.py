@@ -40,6 +40,20 @@ def test_data_samples_serve_the_other_modes(scope: str, mode: str) -> None:
         assert all(torch.isfinite(loss).all() for loss in losses)
 
 
+def test_algorithm_takes_what_its_architecture_takes() -> None:
+    class Wrapper(BaseModel):
+        def __init__(self, architecture: nn.Module) -> None:
+            super().__init__()
+            self.architecture = architecture
+
+        def forward(self, inputs, data_samples=None, mode="tensor"):
+            return self.architecture(inputs, data_samples, mode)
+
+    model = Wrapper(build_architecture(TINY["mmdet"]()))
+    inputs = {**example_inputs(model, (64, 64)), "mode": "loss"}
+    assert "loss_cls" in call_model(model, inputs)
+
+
 def test_same_values_each_time() -> None:
     model = nn.Conv2d(1, 2, 3)
     first, second = example_inputs(model), example_inputs(model)

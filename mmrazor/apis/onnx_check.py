@@ -1,0 +1,107 @@
+"""Compare an ONNX file, run in ONNX Runtime, with the model it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .onnx_graph import TensorFunction, with_batch
+
+
+class OnnxExportError(RuntimeError):
+    """No file could be written that gives the model's outputs."""
+
+
+def largest_difference(
+    function: TensorFunction, path: Path, dynamic: bool, tolerance: float
+) -> float:
+    """Return the largest relative difference over all outputs and several inputs.
+
+    Args:
+        function: The model, in eval mode.
+        path: The ONNX file.
+        dynamic: Try another batch size too.
+        tolerance: Largest difference accepted, relative to the output's largest value.
+
+    Raises:
+        OnnxExportError: If an output differs by more, or in shape.
+    """
+    run = _runtime(path)
+    return max(
+        _difference(function, run, tensors, tolerance)
+        for tensors in _trials(function, dynamic)
+    )
+
+
+def _runtime(path: Path) -> Callable[[Mapping[str, Any]], list[Any]]:
+    runtime = import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3  # errors alone
+    session = runtime.InferenceSession(
+        str(path), options, providers=["CPUExecutionProvider"]
+    )
+    wanted = {entry.name for entry in session.get_inputs()}
+
+    def run(arrays: Mapping[str, Any]) -> list[Any]:
+        # An input that the model does not use is no input of the graph.
+        fed = {name: array for name, array in arrays.items() if name in wanted}
+        return session.run(None, fed)
+
+    return run
+
+
+def _trials(function: TensorFunction, dynamic: bool) -> Iterator[tuple[Tensor, ...]]:
+    """Give the inputs to compare on: the example, random ones, another batch size."""
+    yield function.tensors
+    generator = torch.Generator().manual_seed(1)
+    noise = tuple(_like(tensor, generator) for tensor in function.tensors)
+    yield noise
+    if dynamic:
+        yield with_batch(noise, 3 if function.batch_size != 3 else 2)
+
+
+def _like(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor.flip(-1) if tensor.dim() else tensor
+    scale = float(tensor.float().std()) if tensor.numel() > 1 else 1.0
+    values = torch.randn(tensor.shape, generator=generator) * (scale or 1.0)
+    return values.to(tensor.device, tensor.dtype)
+
+
+def _difference(
+    function: TensorFunction,
+    run: Callable[[Mapping[str, Any]], list[Any]],
+    tensors: tuple[Tensor, ...],
+    tolerance: float,
+) -> float:
+    expected = function(*tensors)
+    arrays = {
+        name: tensor.cpu().numpy()
+        for name, tensor in zip(function.input_names, tensors, strict=True)
+    }
+    largest = 0.0
+    names = function.output_names
+    for name, value, array in zip(names, expected, run(arrays), strict=True):
+        ours = value.cpu().double()
+        theirs = torch.from_numpy(array).double()
+        if ours.shape != theirs.shape:
+            raise OnnxExportError(
+                f"output '{name}' has shape {tuple(theirs.shape)} in ONNX Runtime and "
+                f"{tuple(ours.shape)} in torch"
+            )
+        if ours.numel() == 0:
+            continue
+        scale = float(ours.abs().max().clamp(min=1e-12))
+        difference = float((ours - theirs).abs().max()) / scale
+        if not difference <= tolerance:
+            raise OnnxExportError(
+                f"output '{name}' differs by {difference:.2e} of its largest value "
+                f"between ONNX Runtime and torch, more than tolerance={tolerance:g}"
+            )
+        largest = max(largest, difference)
+    return largest
