@@ -197,3 +197,14 @@ def test_bfloat16_wrapper_refuses_other_types():
     CpuAmpOptimWrapper(optimizer=optimizer, loss_scale="dynamic", dtype="bfloat16")
     with pytest.raises(ValueError, match="needs dtype='bfloat16', got 'float16'"):
         CpuAmpOptimWrapper(optimizer=optimizer, dtype="float16")
+
+
+def test_bases_of_ours_are_built_by_the_run_s_scope(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "_base_ = ['mmrazor::_base_/datasets/scenes_detection.py']\n"
+        "default_scope = 'mmdet'\n"
+    )
+    cfg = load_config(file)
+    assert cfg.val_evaluator.type == "CocoMetric"
+    assert "'mmrazor'" not in cfg.pretty_text
