@@ -16,7 +16,6 @@ from mmengine import registry as host_registry
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
-from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import OPTIMIZERS, RUNNERS, Registry
 from mmengine.runner import Runner
 
@@ -49,9 +48,6 @@ def build_runner(cfg: Config) -> Runner:
     if runner.distributed:
         # Threads of gloo that still run at exit abort the process.
         atexit.register(_leave_process_group)
-    if runner.distributed and get_device() == "cpu":
-        # torch's synchronised batch norm runs on accelerators only.
-        runner.model = revert_sync_batchnorm(runner.model)
     return runner
 
 
@@ -160,7 +156,13 @@ def _leave_process_group() -> None:
 
 def _first_host(nodes: str) -> str:
     command = ["scontrol", "show", "hostnames", nodes]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as err:
+        raise RunConfigError(
+            f"Slurm does not say which host comes first in '{nodes}': {err}. Set the "
+            "environment variable MASTER_ADDR to it."
+        ) from err
     return done.stdout.split()[0]
 
 

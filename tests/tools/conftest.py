@@ -123,7 +123,7 @@ def forkserver():
 
 def start_script(server, command, folder, env):
     """Return a running process and the file that its output goes to."""
-    log = folder / f"output{env.get('RANK', '')}.txt"
+    log = folder / f"output{env.get('LOG', '')}.txt"
     arguments = (command, str(folder), env, str(log))
     process = server.Process(target=run_script, args=arguments)
     process.start()
@@ -132,15 +132,22 @@ def start_script(server, command, folder, env):
 
 @pytest.fixture
 def run_ranks(tmp_path, forkserver, free_port):
-    """Return a function that runs a tool in two processes, as torchrun does."""
+    """Return a function that runs a tool in two processes, as a launcher does."""
+    names = {
+        "pytorch": ("RANK", "LOCAL_RANK", "WORLD_SIZE"),
+        "slurm": ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS"),
+        "mpi": ("OMPI_COMM_WORLD_" + name for name in ("RANK", "LOCAL_RANK", "SIZE")),
+    }
 
-    def run(tool, *args):
+    def run(tool, *args, launcher="pytorch"):
         command = [str(ROOT / "tools" / tool), *map(str, args)]
-        command += ["--launcher", "pytorch"]
+        command += ["--launcher", launcher]
+        keys = tuple(names[launcher])
         started = []
         for rank in "01":
-            env = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2"}
+            env = dict(zip(keys, (rank, rank, "2"), strict=True))
             env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port}
+            env |= {"SLURM_NODELIST": "node[1-2]", "LOG": rank}
             started.append(start_script(forkserver, command, tmp_path, env))
         for process, log in started:
             process.join(120)

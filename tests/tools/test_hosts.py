@@ -59,7 +59,7 @@ def test_train_and_test_an_mmpretrain_model(classifier, run_tool):
     output = run_tool("train.py", classifier, *options, fresh=True)
     assert "accuracy/top1" in output
     checkpoint = "work_dirs/net/epoch_1.pth"
-    assert "accuracy/top1" in run_tool("test.py", classifier, checkpoint, fresh=True)
+    assert "accuracy/top1" in run_tool("test.py", classifier, checkpoint)
 
 
 @pytest.mark.slow

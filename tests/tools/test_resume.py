@@ -58,6 +58,17 @@ def test_two_processes_killed_and_resumed(toy_config, run_tool, weights, free_po
     assert_same(weights("whole/epoch_3.pth"), weights("cut/epoch_3.pth"))
 
 
+@pytest.mark.gpu
+def test_on_a_gpu_killed_and_resumed(toy_config, run_tool, weights):
+    config = toy_config(num_workers=2)
+    kwargs = {"fresh": True, "CUDA_VISIBLE_DEVICES": "0"}
+    tool = ("train.py", config, "--amp")
+    run_tool(*tool, "--work-dir", "whole", **kwargs)
+    run_tool(*tool, "--work-dir", "cut", code=-9, TOY_KILL_AT="8", **kwargs)
+    run_tool(*tool, "--work-dir", "cut", "--resume", **kwargs)
+    assert_same(weights("whole/epoch_3.pth"), weights("cut/epoch_3.pth"))
+
+
 def test_without_the_hook_a_resumed_run_drifts(toy_config, run_tool, weights):
     """Guards the tests above: the toy run really depends on the random state."""
     config = toy_config({"exact_resume": False})

@@ -23,6 +23,25 @@ def test_train_prints_a_summary_and_test_repeats_the_metric(
     assert f"{tested:.4g}" in row
 
 
+def test_algorithm_and_bare_model_take_each_other_s_checkpoints(
+    toy_config, run_tool, tmp_path
+):
+    bare = toy_config({"train_cfg.max_epochs": 1}, name="bare.py")
+    full = toy_config({"train_cfg.max_epochs": 1}, name="full.py", distil=True)
+    run_tool("train.py", full)
+    for config in (full, bare):
+        checkpoint = "work_dirs/full/epoch_1.pth"
+        run_tool("test.py", config, checkpoint, "--out", f"{config}.json")
+    metrics = (tmp_path / "full.py.json").read_text()
+    assert (tmp_path / "bare.py.json").read_text() == metrics
+
+    stored = torch.load(tmp_path / checkpoint, weights_only=False)["state_dict"]
+    plain = {name.removeprefix("architecture."): v for name, v in stored.items()}
+    torch.save(plain, tmp_path / "plain.pth")
+    run_tool("test.py", full, "plain.pth", "--out", "plain.json")
+    assert (tmp_path / "plain.json").read_text() == metrics
+
+
 def test_same_seed_same_weights_and_workers_do_not_matter(
     toy_config, run_tool, weights
 ):

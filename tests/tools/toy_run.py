@@ -42,10 +42,12 @@ class ToyDataset(BaseDataset):
 class ToyModel(BaseModel):
     """Two layers with dropout; ``frozen`` switches off what depends on the batch."""
 
-    def __init__(self, dropout=0.5, frozen=False, data_preprocessor=None):
+    def __init__(
+        self, dropout=0.5, frozen=False, norm="BatchNorm1d", data_preprocessor=None
+    ):
         super().__init__(data_preprocessor)
         self.first = nn.Linear(6, 8)
-        self.norm = nn.BatchNorm1d(8)
+        self.norm = getattr(nn, norm)(8)
         self.drop = nn.Dropout(dropout)
         self.last = nn.Linear(8, 2)
         self.frozen = frozen
@@ -57,7 +59,8 @@ class ToyModel(BaseModel):
         return self
 
     def forward(self, x, y, mode="tensor"):
-        x, y = torch.stack(list(x)), torch.as_tensor(y)
+        x = torch.stack(list(x))
+        y = torch.as_tensor(y, device=x.device)
         if mode == "loss":
             x = x * np.random.uniform(0.9, 1.1) if not self.frozen else x
         logits = self.last(self.drop(self.norm(self.first(x)).relu()))

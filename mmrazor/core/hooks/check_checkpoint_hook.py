@@ -56,11 +56,9 @@ class CheckCheckpointHook(Hook):
                     f"{tuple(value.shape)} in the model. Pass the config it was "
                     "trained with."
                 )
-        if "state_dict" in checkpoint:
-            checkpoint["state_dict"] = renamed
-        else:
-            checkpoint.clear()
-            checkpoint.update(renamed)
+        if "state_dict" not in checkpoint:
+            checkpoint.clear()  # a bare state dict; EMAHook expects the usual form
+        checkpoint["state_dict"] = renamed
 
 
 def fitting_keys(state: dict, wanted: dict) -> dict:
