@@ -21,8 +21,10 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import mmengine.utils
+from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.fileio import load
 from mmengine.registry import DefaultScope, Registry
@@ -165,6 +167,28 @@ def find_config(cfg_path: str | os.PathLike[str]) -> Path:
         f"'{host_module(scope)}' ships no config '{relative}' (cfg_path='{text}')."
         f"{_near(relative, names)} All of them lie in '{folder}'."
     )
+
+
+def read_config(path: str | os.PathLike[str]) -> Config:
+    """Read a config file; what came by ``_base_ = 'mmrazor::...'`` gets no scope.
+
+    mmengine marks such parts with our scope, where a host's datasets and models are
+    not found. Our own classes carry their scope in ``type``.
+    """
+    cfg = Config.fromfile(os.fspath(path))
+    _drop_own_scope_(cfg._cfg_dict)
+    return cfg
+
+
+def _drop_own_scope_(value: Any) -> None:
+    if isinstance(value, dict):
+        if value.get("_scope_") == "mmrazor":
+            del value["_scope_"]
+        for item in value.values():
+            _drop_own_scope_(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _drop_own_scope_(item)
 
 
 def pretrained_url(cfg_path: str | os.PathLike[str]) -> str:

@@ -48,7 +48,7 @@ def load_config(config: str | Path | Config) -> Config:
         return copy.deepcopy(config)
     path = compat.find_config(config)
     try:
-        cfg = Config.fromfile(str(path))
+        return compat.read_config(path)
     except _UNREADABLE as err:
         raise RunConfigError(
             f"Config '{path}' cannot be read: {type(err).__name__}: {err}"
@@ -58,8 +58,6 @@ def load_config(config: str | Path | Config) -> Config:
             f"Config '{path}' builds on a file that does not exist: {err}. Correct its "
             "'_base_'."
         ) from err
-    _drop_own_scope_(cfg._cfg_dict)
-    return cfg
 
 
 def run_config(
@@ -164,22 +162,6 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
                 return path
     found = [p for kind in ("epoch", "iter") for p in folder.glob(f"{kind}_*.pth")]
     return max(found, key=lambda p: p.stat().st_mtime, default=None)
-
-
-def _drop_own_scope_(value: Any) -> None:
-    """Let the run's own default scope build what came by ``_base_ = 'mmrazor::...'``.
-
-    mmengine marks it with our scope, where a host's datasets are not found; our own
-    classes carry their scope in ``type``.
-    """
-    if isinstance(value, dict):
-        if value.get("_scope_") == "mmrazor":
-            del value["_scope_"]
-        for item in value.values():
-            _drop_own_scope_(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _drop_own_scope_(item)
 
 
 def _type_name(spec: Any) -> str:

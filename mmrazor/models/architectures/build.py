@@ -166,7 +166,7 @@ def _from_model_dict(
 def _model_of_file(
     path: str, data_preprocessor: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], str | None]:
-    cfg = Config.fromfile(str(compat.find_config(path)))
+    cfg = compat.read_config(compat.find_config(path))
     model, scope = _model_of_config(cfg, data_preprocessor, path)
     library, found, _ = path.partition("::")
     return model, scope or (library if found else None)
