@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ...core.capture import Recorder
 from ...registry import MODELS
 from ..architectures import build_architecture
-from ..distillers import Distiller, Teacher, TeacherCache
+from ..distillers import Distiller, Teacher
 
 
 @MODELS.register_module()
@@ -58,7 +58,7 @@ class Algorithm(BaseModel):
         quantizer: dict | None = None,
         teacher_mode: str = "tensor",
         teacher_cache: dict | None = None,
-        data_preprocessor: dict | nn.Module | None = None,
+        data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         model = build_architecture(architecture, data_preprocessor=data_preprocessor)
@@ -82,20 +82,15 @@ class Algorithm(BaseModel):
             self.distiller = _build({"type": "Distiller", **distiller})
             self.distilling = True
             self.student_recorder = Recorder(model, self.distiller.student_sources)
-            self.teacher = self._build_teacher(teacher, teacher_mode, teacher_cache)
-
-    def _build_teacher(self, cfg: Any, mode: str, cache: dict | None) -> Teacher:
-        _check_weights_given(cfg)
-        model = build_architecture(cfg, data_preprocessor=self._preprocessor_cfg(cfg))
-        _check_mmengine_model(model, "teacher")
-        _warn_other_normalisation(self.data_preprocessor, model.data_preprocessor)
-        assert self.distiller is not None
-        kept = None if cache is None else _build({"type": "TeacherCache", **cache})
-        assert kept is None or isinstance(kept, TeacherCache)
-        return Teacher(model, self.distiller.teacher_sources, mode, kept)
-
-    def _preprocessor_cfg(self, cfg: Any) -> nn.Module | None:
-        return None if isinstance(cfg, nn.Module) else self.data_preprocessor
+            _check_weights_given(teacher)
+            model = build_architecture(teacher, data_preprocessor=data_preprocessor)
+            _check_mmengine_model(model, "teacher")
+            _warn_other_normalisation(self.data_preprocessor, model.data_preprocessor)
+            cache = None
+            if teacher_cache is not None:
+                cache = _build({"type": "TeacherCache", **teacher_cache})
+            sources = self.distiller.teacher_sources
+            self.teacher = Teacher(model, sources, teacher_mode, cache)
 
     def forward(self, *args: Any, mode: str = "tensor", **kwargs: Any) -> Any:
         """Run the Architecture; in ``loss`` mode add the distillation losses.
