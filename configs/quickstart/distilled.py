@@ -10,7 +10,7 @@ model = dict(
     architecture=dict(cfg_path="mmrazor::quickstart/student.py"),
     teacher=dict(
         cfg_path="mmrazor::quickstart/teacher.py",
-        checkpoint="work_dirs/quickstart/teacher/epoch_12.pth",
+        checkpoint="work_dirs/quickstart/teacher/epoch_8.pth",
     ),
     distiller=dict(
         losses=dict(

@@ -1,4 +1,4 @@
-# The quickstart's student: a narrow ResNet on the first 12000 images of Fashion-MNIST,
+# The quickstart's student: a narrow ResNet on the first 10000 images of Fashion-MNIST,
 # trained without a teacher.
 # python tools/train.py configs/quickstart/student.py
 _base_ = ["../_base_/datasets/fashion_mnist.py"]
@@ -28,19 +28,19 @@ model = dict(
 
 # On two cores, worker processes cost more than they bring.
 train_dataloader = dict(
-    num_workers=0, persistent_workers=False, dataset=dict(indices=12000)
+    num_workers=0, persistent_workers=False, dataset=dict(indices=10000)
 )
 val_dataloader = dict(num_workers=0, persistent_workers=False)
 test_dataloader = val_dataloader
 
-train_cfg = dict(by_epoch=True, max_epochs=12, val_interval=1)
+train_cfg = dict(by_epoch=True, max_epochs=8, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
 optim_wrapper = dict(
     optimizer=dict(type="SGD", lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
 )
 param_scheduler = dict(
-    type="CosineAnnealingLR", T_max=12, by_epoch=True, convert_to_iter_based=True
+    type="CosineAnnealingLR", T_max=8, by_epoch=True, convert_to_iter_based=True
 )
 
 default_hooks = dict(

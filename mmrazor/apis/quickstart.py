@@ -86,12 +86,12 @@ def quickstart(
             label = f"[{number}/{len(TITLES)}] {title}"
             stages[name] = train_stage(cfg, work_dir / name, identity, label, console)
             configs[name] = cfg
-    with console.status("exporting and measuring"):
-        exports = _exported(configs, stages, work_dir / "export")
-        rows = [
-            _row(TITLES[name], stages[name], exports[name], latency_ms)
-            for name, latency_ms in _latencies(exports).items()
-        ]
+        with console.status("exporting and measuring"):
+            exports = _exported(configs, stages, work_dir / "export")
+            rows = [
+                _row(TITLES[name], stages[name], exports[name], latency_ms)
+                for name, latency_ms in _latencies(exports).items()
+            ]
     curves = {TITLES[name]: stages[name].curve for name in TITLES}
     onnx = exports["distilled"].onnx
     assert onnx is not None
@@ -158,9 +158,14 @@ def _reproducible() -> Iterator[None]:
     # Without it cuBLAS refuses to be deterministic; it is read when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
+    # Sums are split over the threads: with one, any number of cores gives the same.
+    # Networks this small gain little from more.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         yield
     finally:
+        torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(before)
 
 
@@ -179,22 +184,15 @@ def _exported(
     }
 
 
-def _latencies(
-    exports: Mapping[str, ExportInfo], repeats: int = 100
-) -> dict[str, float]:
-    """Return the median time of one image in milliseconds, on one thread of the CPU."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        latencies = {}
-        for name, info in exports.items():
-            model = init_model(str(info.config), info.checkpoint, device="cpu")
-            inputs = example_inputs(model, info.image_size)
-            stats = measure_latency(model, inputs, warmup=20, repeats=repeats)
-            latencies[name] = stats.median_ms
-        return latencies
-    finally:
-        torch.set_num_threads(threads)
+def _latencies(exports: Mapping[str, ExportInfo]) -> dict[str, float]:
+    """Return the median time of one image in milliseconds, on the CPU."""
+    latencies = {}
+    for name, info in exports.items():
+        model = init_model(str(info.config), info.checkpoint, device="cpu")
+        inputs = example_inputs(model, info.image_size)
+        stats = measure_latency(model, inputs, warmup=20, repeats=100)
+        latencies[name] = stats.median_ms
+    return latencies
 
 
 def _row(title: str, stage: Stage, info: ExportInfo, latency_ms: float) -> ReportRow:
