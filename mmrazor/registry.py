@@ -24,7 +24,9 @@ EVALUATOR = _child("evaluator", host.EVALUATOR, "core")
 METRICS = _child("metric", host.METRICS, "core")
 OPTIMIZERS = _child("optimizer", host.OPTIMIZERS, "core")
 OPTIM_WRAPPERS = _child("optim wrapper", host.OPTIM_WRAPPERS, "core")
-OPTIM_WRAPPER_CONSTRUCTORS = _child("optimizer wrapper constructor", host.OPTIM_WRAPPER_CONSTRUCTORS, "core")
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    "optimizer wrapper constructor", host.OPTIM_WRAPPER_CONSTRUCTORS, "core"
+)
 PARAM_SCHEDULERS = _child("parameter scheduler", host.PARAM_SCHEDULERS, "core")
 TASK_UTILS = _child("task util", host.TASK_UTILS, "core")
 VISUALIZERS = _child("visualizer", host.VISUALIZERS, "core")

@@ -2,9 +2,9 @@
 
 Forward hooks on modules and wrapped functions, installed on entry and removed on exit.
 Two things are learned in the first pass and used from the second on: how often each
-place is called (so that a pass nobody needs the rest of can end early), and which values
-the model later overwrites in place (``ReLU(inplace=True)`` behind a norm, say), so that
-only those are copied.
+place is called (so that a pass nobody needs the rest of can end early), and which
+values the model later overwrites in place (``ReLU(inplace=True)`` behind a norm, say),
+so that only those are copied.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Recorder:
         replay: Values to put in place of those that the model computes, by source
             string. Without ``#k`` the value is used at every call.
         early_exit: End the forward pass once every source has its last value. The first
-            pass runs to its end, because only then is known how often a place is called.
+            pass runs to its end, because only then is known how often a place is
+            called.
 
     Raises:
         SourceError: If a source names nothing in the model.
@@ -108,8 +109,8 @@ class Recorder:
         if source in self._stale:
             raise RecordError(
                 f"{source!r} was overwritten in place after it was recorded, which did "
-                "not happen in the first pass. Record the value behind it, or build that "
-                "layer with inplace=False."
+                "not happen in the first pass. Record the value behind it, or build "
+                "that layer with inplace=False."
             )
         return self._values[source]
 
@@ -214,9 +215,9 @@ class Recorder:
                 "'from x import f', name f in that file: call:that.file.f."
             )
         return (
-            f"{text!r} never came: '{source.path}' exists but was not called during the "
-            "forward pass. Check that this mode of the model uses it; a module whose "
-            ".forward() is called directly, past __call__, cannot be recorded."
+            f"{text!r} never came: '{source.path}' exists but was not called during "
+            "the forward pass. Check that this mode of the model uses it; a module "
+            "whose .forward() is called directly, past __call__, cannot be recorded."
         )
 
 

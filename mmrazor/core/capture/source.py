@@ -115,12 +115,12 @@ def _replaced(
     if isinstance(value, dict):
         return {**value, index[0]: inner}
     if isinstance(value, (tuple, list)):
-        items = list(value)
-        items[index[0]] = inner  # type: ignore[call-overload]
+        items: Any = list(value)
+        items[index[0]] = inner
         return type(value)(items)
     raise SourceError(
-        f"{str(source)!r}: cannot replace an element of {describe(value)}; only tuples, "
-        "lists and dicts are rebuilt. Replay the whole value instead."
+        f"{str(source)!r}: cannot replace an element of {describe(value)}; only "
+        "tuples, lists and dicts are rebuilt. Replay the whole value instead."
     )
 
 

@@ -1,8 +1,8 @@
 """What a source string points at, and how to listen there.
 
-A target is found once per (kind, path) and offers ``listen(react)``: it installs what is
-needed, calls ``react(value) -> value`` on every call, uses what comes back in place of
-the value, and returns a function that takes everything away again.
+A target is found once per (kind, path) and offers ``listen(react)``: it installs what
+is needed, calls ``react(value) -> value`` on every call, uses what comes back in place
+of the value, and returns a function that takes everything away again.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def _find_module(model: nn.Module, source: Source) -> nn.Module:
 
 
 def _find_parameter(model: nn.Module, source: Source) -> tuple[nn.Module, str]:
-    tensors = dict(model.named_parameters(remove_duplicate=False))
-    tensors.update(model.named_buffers(remove_duplicate=False))
+    tensors: set[str] = {n for n, _ in model.named_parameters(remove_duplicate=False)}
+    tensors |= {n for n, _ in model.named_buffers(remove_duplicate=False)}
     if source.path not in tensors:
         raise SourceError(
             f"{str(source)!r}: {type(model).__name__} has no parameter or buffer "
@@ -104,7 +104,7 @@ def _listen_input(module: nn.Module, react: React) -> Remove:
             return (react(args[0]),), {}
         if not kwargs:
             return tuple(react(args)), {}
-        names = dict(enumerate(args), **kwargs)
+        names: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
         names = react(names)
         new_args = tuple(names[i] for i in range(len(args)))
         return new_args, {name: names[name] for name in kwargs}
@@ -113,7 +113,9 @@ def _listen_input(module: nn.Module, react: React) -> Remove:
 
 
 def _listen_param(module: nn.Module, name: str, react: React) -> Remove:
-    store = module._parameters if name in module._parameters else module._buffers
+    store: dict[str, Any] = module._buffers
+    if name in module._parameters:
+        store = module._parameters
     original = store[name]
     store[name] = react(original)
 

@@ -16,8 +16,9 @@ from ..protocols import HasTeacher
 class StopDistillHook(Hook):
     """Stop distilling at an epoch or an iteration; the teacher is not run afterwards.
 
-    Early stopping of distillation helps students that are much smaller than their teacher
-    (On the Efficacy of Knowledge Distillation, Cho and Hariharan, 2019, arXiv:1910.01348).
+    Early stopping of distillation helps students that are much smaller than their
+    teacher (On the Efficacy of Knowledge Distillation, Cho and Hariharan, 2019,
+    arXiv:1910.01348).
 
     Args:
         stop_epoch: First epoch without distillation, counted from 0.
@@ -58,11 +59,12 @@ class StopDistillHook(Hook):
             model = model.module
         if not isinstance(model, HasTeacher):
             raise TypeError(
-                f"StopDistillHook needs a distilling model, got {type(model).__name__}. "
-                "Remove the hook from custom_hooks."
+                f"StopDistillHook needs a distilling model, got "
+                f"{type(model).__name__}. Remove the hook from custom_hooks."
             )
         if model.distilling:
             model.stop_distillation()
             runner.logger.info(
-                f"Distillation stopped at epoch {runner.epoch}, iteration {runner.iter}."
+                f"Distillation stopped at epoch {runner.epoch}, iteration "
+                f"{runner.iter}."
             )

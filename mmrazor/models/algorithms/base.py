@@ -33,7 +33,8 @@ class Algorithm(BaseModel):
             is called once with it, in this order, and returns it changed.
         distiller: Config of the :class:`~mmrazor.models.distillers.Distiller`.
         teacher: As ``architecture``, with its weights: ``checkpoint='teacher.pth'`` or
-            ``pretrained=True``; ``pretrained=False`` says that random weights are meant.
+            ``pretrained=True``; ``pretrained=False`` says that random weights are
+            meant.
         teacher_mode: ``tensor``, or ``predict`` for teachers that have no tensor mode.
         teacher_cache: Config of a :class:`~mmrazor.models.distillers.TeacherCache`,
             for training data without random augmentation.
@@ -96,8 +97,8 @@ class Algorithm(BaseModel):
         """Run the Architecture; in ``loss`` mode add the distillation losses.
 
         Args:
-            args, kwargs: What the data preprocessor hands on, usually ``inputs`` and
-                ``data_samples``.
+            *args: What the data preprocessor hands on, usually nothing.
+            **kwargs: The same by name, usually ``inputs`` and ``data_samples``.
             mode: ``loss``, ``predict`` or ``tensor``, as in mmengine.
         """
         if mode != "loss" or self.distiller is None:
@@ -121,7 +122,7 @@ class Algorithm(BaseModel):
         return log_vars
 
     def run(self, data: Any, mode: str = "loss", sync: bool = True) -> Any:
-        """Run a forward pass on preprocessed data, through the DDP wrapper if there is one.
+        """Run a forward pass on preprocessed data, through the DDP wrapper if any.
 
         Args:
             data: A dict of keyword arguments, or a sequence of arguments.
@@ -129,7 +130,7 @@ class Algorithm(BaseModel):
             sync: Whether this pass's gradients are averaged over the processes. A step
                 of several passes says False for all but the last.
         """
-        model = self._wrapper or self
+        model: Any = self._wrapper or self
         hold = nullcontext if sync or self._wrapper is None else model.no_sync
         with hold():
             if isinstance(data, dict):
@@ -147,7 +148,7 @@ class Algorithm(BaseModel):
             object.__setattr__(self, "_wrapper", None)
 
     def teacher_step(self, data: Any) -> list:
-        """Return the teacher's predictions for one batch, as ``val_step`` the student's.
+        """Return the teacher's predictions for one batch, before preprocessing.
 
         Raises:
             ValueError: If there is no teacher.
@@ -186,9 +187,9 @@ def _idle_loss(distiller: Distiller) -> dict[str, Tensor]:
 def _check_mmengine_model(model: nn.Module, role: str) -> None:
     if not isinstance(model, BaseModel):
         raise ValueError(
-            f"The {role} is {type(model).__name__}, a plain torch module. A runner trains "
-            "mmengine models: wrap it in a BaseModel whose forward(inputs, data_samples, "
-            "mode) returns losses, predictions or tensors."
+            f"The {role} is {type(model).__name__}, a plain torch module. A runner "
+            "trains mmengine models: wrap it in a BaseModel whose forward(inputs, "
+            "data_samples, mode) returns losses, predictions or tensors."
         )
 
 
@@ -203,7 +204,7 @@ def _check_weights_given(cfg: Any) -> None:
         )
 
 
-def _warn_other_normalisation(student: nn.Module, teacher: nn.Module) -> None:
+def _warn_other_normalisation(student: Any, teacher: Any) -> None:
     for name in ("mean", "std"):
         ours, theirs = getattr(student, name, None), getattr(teacher, name, None)
         if ours is None or theirs is None or torch.equal(ours, theirs):

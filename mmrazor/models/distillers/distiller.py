@@ -40,7 +40,8 @@ class Distiller(BaseModule):
 
     Example:
         >>> distiller = Distiller(dict(kd=dict(
-        ...     type='KLDivergence', student='output:head.fc', teacher='output:head.fc')))
+        ...     type='KLDivergence',
+        ...     student='output:head.fc', teacher='output:head.fc')))
         >>> distiller.student_sources
         ['output:head.fc']
     """
@@ -100,7 +101,8 @@ class Distiller(BaseModule):
             teacher: The same of the teacher.
 
         Raises:
-            DistillError: If calls or shapes do not match; names the loss and its sources.
+            DistillError: If calls or shapes do not match; names the loss and its
+                sources.
         """
         return {
             f"distill.loss_{name}": self._loss(

@@ -1,8 +1,8 @@
 """Teacher: a frozen network beside an Algorithm, and no part of it.
 
-It is held outside torch's module tree, so that checkpoints, optimizers, parameter counts
-and weight averages never see it; :class:`~mmrazor.models.algorithms.Algorithm` moves it
-between devices.
+It is held outside torch's module tree, so that checkpoints, optimizers, parameter
+counts and weight averages never see it; :class:`~mmrazor.models.algorithms.Algorithm`
+moves it between devices.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .teacher_cache import TeacherCache
 
 
 class Teacher:
-    """A model that is only looked at: eval mode, no gradients, ended as early as possible.
+    """A model that is only looked at: eval mode, no gradients, an early end.
 
     Args:
         model: The teacher network.
@@ -53,7 +53,8 @@ class Teacher:
         """Return the recorded values for one batch of preprocessed data.
 
         Args:
-            args, kwargs: What the data preprocessor hands to the model.
+            *args: What the data preprocessor hands to the model, usually nothing.
+            **kwargs: The same by name, usually ``inputs`` and ``data_samples``.
 
         Returns:
             By source, one value for each call.

@@ -1,8 +1,8 @@
 """Teacher's values kept in memory, for data whose views never change.
 
 Without random augmentation a teacher says the same about a sample in every epoch. A
-fingerprint of each input guards that assumption: a view that did change is an error, not
-a wrong target.
+fingerprint of each input guards that assumption: a view that did change is an error,
+not a wrong target.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class TeacherCache:
             kwargs: Further arguments of ``compute``.
 
         Raises:
-            TeacherCacheError: If a sample has no name, if its view changed, or if a value
-                has no axis of samples.
+            TeacherCacheError: If a sample has no name, if its view changed, or if a
+                value has no axis of samples.
         """
         if not isinstance(inputs, Tensor):
             raise TeacherCacheError(
@@ -81,10 +81,10 @@ class TeacherCache:
         for key, mark, entry in zip(keys, prints, known, strict=True):
             if entry is not None and not torch.equal(entry[0], mark):
                 raise TeacherCacheError(
-                    f"sample {key} came with another view than before. The teacher cache "
-                    "is right only without random augmentation: remove random transforms "
-                    "(and batch-dependent padding) from the train pipeline, or drop "
-                    "teacher_cache from the config."
+                    f"sample {key} came with another view than before. The teacher "
+                    "cache is right only without random augmentation: remove random "
+                    "transforms (and batch-dependent padding) from the train "
+                    "pipeline, or drop teacher_cache from the config."
                 )
         entries = [entry[1] for entry in known if entry is not None]
         if len(entries) == len(keys):
@@ -108,8 +108,8 @@ def _sample_key(sample: Any) -> Any:
         if value is not None:
             return (name, value)
     raise TeacherCacheError(
-        f"a data sample carries none of {list(_KEYS)}, by which its teacher values could "
-        "be found again. Add one to meta_keys of the packing transform."
+        f"a data sample carries none of {list(_KEYS)}, by which its teacher values "
+        "could be found again. Add one to meta_keys of the packing transform."
     )
 
 
@@ -127,9 +127,9 @@ def _taken(values: Values, number: int, batch: int) -> Values:
             if not isinstance(value, Tensor) or value.shape[:1] != (batch,):
                 shape = getattr(value, "shape", None)
                 raise TeacherCacheError(
-                    f"'{source}' has shape {shape and tuple(shape)} for {batch} samples; "
-                    "only values with one row for each sample can be cached. Drop "
-                    "teacher_cache, or choose another source."
+                    f"'{source}' has shape {shape and tuple(shape)} for {batch} "
+                    "samples; only values with one row for each sample can be cached. "
+                    "Drop teacher_cache, or choose another source."
                 )
     return {s: [v[number].to("cpu", copy=True) for v in c] for s, c in values.items()}
 

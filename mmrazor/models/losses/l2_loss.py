@@ -1,8 +1,8 @@
 """Squared error of hints.
 
-FitNets: Hints for Thin Deep Nets (Romero et al., 2015, arXiv:1412.6550), equation 3: half
-the squared Euclidean distance between the teacher's hint and the student's guided layer
-after a regressor, which here is a connector on the student's value.
+FitNets: Hints for Thin Deep Nets (Romero et al., 2015, arXiv:1412.6550), equation 3:
+half the squared Euclidean distance between the teacher's hint and the student's guided
+layer after a regressor, which here is a connector on the student's value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ def half_squared_error(
     Args:
         student: Any shape ``(B, ...)``.
         teacher: The same shape.
-        reduction: ``mean`` over all elements, or ``batchmean``: the sum divided by ``B``,
+        reduction: ``mean`` over all elements, or ``batchmean``: the sum divided by
+            ``B``,
             which is the paper's formula averaged over the batch.
 
     Returns:

@@ -52,5 +52,7 @@ def test_pick_and_replace():
 
 
 def test_index_out_of_range():
-    with pytest.raises(SourceError, match=r"cannot take \[2\] of a tuple of 2: .*tensor"):
+    with pytest.raises(
+        SourceError, match=r"cannot take \[2\] of a tuple of 2: .*tensor"
+    ):
         Source.parse("output:neck[2]").pick((torch.zeros(1), None))

@@ -151,7 +151,9 @@ def test_step_trains_student_and_connector():
     before = copy.deepcopy(model.state_dict())
     log = model.train_step(batch(), optimizer(model))
     assert set(log) == {"loss", "distill.loss_hint"} or "distill.loss_hint" in log
-    changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
+    changed = {
+        k for k, v in model.state_dict().items() if not torch.equal(v, before[k])
+    }
     assert "architecture.body.weight" in changed
     assert "distiller.connectors.hint_student.linear.weight" in changed
 
@@ -185,7 +187,10 @@ def test_cache_gives_the_same_losses_without_the_teacher():
         model.eval()
     for _ in range(2):
         torch.testing.assert_close(
-            plain(**batch(), mode="loss"), cached(**batch(), mode="loss"), rtol=0, atol=0
+            plain(**batch(), mode="loss"),
+            cached(**batch(), mode="loss"),
+            rtol=0,
+            atol=0,
         )
     assert len(cached.teacher.model.modes) == 1
     mixed = {k: v[:3] for k, v in batch().items()}
@@ -220,7 +225,9 @@ def test_sources_are_checked_when_built():
 
 def test_shapes_a_loss_cannot_take():
     model = build(teacher=Net(classes=5))
-    with pytest.raises(DistillError, match=r"loss 'kd'.*'output:fc'.*\(6, 3\).*\(6, 5\)"):
+    with pytest.raises(
+        DistillError, match=r"loss 'kd'.*'output:fc'.*\(6, 3\).*\(6, 5\)"
+    ):
         model(**batch(), mode="loss")
 
 
@@ -306,8 +313,6 @@ class WidenTail:
 
 def test_parts_are_applied_in_order():
     part = lambda name: dict(type="WidenTail", order=name)  # noqa: E731
-    model = Algorithm(
-        Net(), quantizer=part("q"), pruner=part("p"), mutator=part("m")
-    )
+    model = Algorithm(Net(), quantizer=part("q"), pruner=part("p"), mutator=part("m"))
     assert model.architecture.order == ["m", "p", "q"]
     assert set(model(**batch(), mode="loss")) == {"loss"}

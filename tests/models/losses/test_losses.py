@@ -106,13 +106,16 @@ def test_every_loss(kind):
     student = torch.randn(2, 3, 4, 4, requires_grad=True)
     teacher = torch.randn(2, 3, 4, 4, requires_grad=True)
     if kind is KDSoftCELoss:
-        student, teacher = (v.detach()[..., 0, 0].requires_grad_() for v in (student, teacher))
+        student, teacher = (
+            v.detach()[..., 0, 0].requires_grad_() for v in (student, teacher)
+        )
     loss = kind(loss_weight=2.0)
     value = loss(student, teacher)
     assert value.shape == ()
     assert torch.isfinite(value)
     value.backward()
-    assert torch.isfinite(student.grad).all() and student.grad.abs().sum() > 0
+    assert torch.isfinite(student.grad).all()
+    assert student.grad.abs().sum() > 0
     assert teacher.grad is None
     torch.testing.assert_close(value, 2 * kind()(student, teacher))
     same = float(kind()(student, student)) - (
@@ -123,7 +126,9 @@ def test_every_loss(kind):
 
 @pytest.mark.parametrize("kind", LOSSES)
 def test_every_loss_refuses_other_channels(kind):
-    with pytest.raises(LossInputError, match="student has shape .* teacher .*connector"):
+    with pytest.raises(
+        LossInputError, match="student has shape .* teacher .*connector"
+    ):
         kind()(torch.zeros(2, 3, 4, 4), torch.zeros(2, 5, 4, 4))
 
 

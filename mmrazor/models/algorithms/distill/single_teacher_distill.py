@@ -19,7 +19,8 @@ class SingleTeacherDistill(Algorithm):
     Args:
         architecture: The student, see :class:`~mmrazor.models.algorithms.Algorithm`.
         teacher: The teacher and its weights, see there.
-        distiller: ``dict(losses=...)``, see :class:`~mmrazor.models.distillers.Distiller`.
+        distiller: ``dict(losses=...)``, see
+            :class:`~mmrazor.models.distillers.Distiller`.
         kwargs: Further arguments of :class:`~mmrazor.models.algorithms.Algorithm`.
 
     Raises:
