@@ -1,8 +1,8 @@
 """Accuracy of a student alone, with KD and with FitNets, over several seeds.
 
 Fashion-MNIST and CIFAR-10, one teacher for each, small ResNets; every run is a Config
-trained by ``mmrazor.apis.train.train``. A finished run is remembered under ``--work-dir``
-and not repeated; one that was stopped goes on from its last epoch.
+trained by ``mmrazor.apis.train.train``. A finished run is kept in ``--work-dir`` and
+not repeated while its config is the same; a stopped one goes on from its last epoch.
 
     python tools/prepare_data.py fashion_mnist
     python tools/prepare_data.py cifar10
@@ -62,7 +62,7 @@ class Plan:
     workers: int
 
 
-QUICK = Plan(8_000, (18, 8), (18, 16), 2, epochs=6, teacher_epochs=12, workers=0)
+QUICK = Plan(8_000, (18, 8), (18, 16), 2, epochs=4, teacher_epochs=12, workers=0)
 FULL = Plan(10**9, (18, 16), (34, 64), 1, epochs=60, teacher_epochs=60, workers=8)
 
 
@@ -208,8 +208,6 @@ def compare(
     dataset: str, plan: Plan, args: argparse.Namespace, progress: Progress
 ) -> dict[str, Any]:
     """Run everything on one dataset and return its accuracies."""
-    mark = hashlib.sha256(repr(plan).encode()).hexdigest()[:8]
-    root = args.work_dir / mark / dataset
     build = partial(run_config, dataset, plan=plan, data_root=args.data_root)
 
     def shown(method: str, seed: int, teacher: str | None = None) -> dict[str, Any]:
@@ -218,7 +216,10 @@ def compare(
             task, completed=step, total=steps
         )
         cfg = build(method=method, teacher=teacher)
-        result = run_once(cfg, root / f"{method}_{seed}", seed)
+        # Another config is another folder, and so another run.
+        mark = hashlib.sha256(cfg.pretty_text.encode()).hexdigest()[:8]
+        folder = args.work_dir / dataset / f"{method}_{seed}_{mark}"
+        result = run_once(cfg, folder, seed)
         progress.update(
             task,
             total=1,
