@@ -50,6 +50,18 @@ def pages() -> list[Path]:
     return sorted(path.relative_to(ROOT) for path in found if path.is_file())
 
 
+def config_commands() -> dict[Path, list[list[str]]]:
+    """Return the commands in the first comment of every config."""
+    found = {}
+    for path in sorted(ROOT.glob("configs/**/*.py")):
+        header = re.match(r"(?:#.*\n)*", path.read_text("utf-8"))
+        lines = header[0].splitlines() if header else []
+        texts = [line[2:] for line in lines if re.match(r"# (python|bash|make) ", line)]
+        if texts:
+            found[path.relative_to(ROOT)] = commands_of("\n".join(texts))
+    return found
+
+
 def blocks_of(page: Path, text: str) -> list[Block]:
     """Return the fenced blocks of a page, in order."""
     blocks: list[Block] = []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import importlib.util
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -168,11 +169,26 @@ class CommandChecker:
             raise CommandError(f"'{checkpoint}': that run ends after {last} epochs.")
 
 
+@functools.cache
+def _tool_module(script: str) -> ModuleType:
+    """Import a tool once: some register classes, which cannot be done twice."""
+    path = ROOT / script
+    spec = importlib.util.spec_from_file_location(f"tool_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with mock.patch.object(sys, "path", [str(path.parent), *sys.path]):
+        spec.loader.exec_module(module)
+    return module
+
+
 def _run(script: str, words: list[str]) -> None:
     arguments = [script, *words]
     with mock.patch.object(sys, "argv", arguments):
         try:
-            runpy.run_path(str(ROOT / script), run_name="__main__")
+            code = _tool_module(script).main()
+            if code:
+                raise SystemExit(code)
         except SystemExit as err:
             if err.code not in (None, 0):
                 raise CommandError(f"'{' '.join(arguments)}': {err.code}") from err
@@ -189,7 +205,6 @@ def _parsed(script: str, words: list[str]) -> argparse.Namespace | None:
 
     with (
         mock.patch.object(argparse.ArgumentParser, "parse_args", stop),
-        mock.patch.object(sys, "path", [str((ROOT / script).parent), *sys.path]),
         redirect_stdout(StringIO()),
     ):
         try:

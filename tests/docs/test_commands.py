@@ -22,7 +22,7 @@ from mmrazor.models.architectures import build_architecture
 from mmrazor.models.losses import DistillLoss
 from mmrazor.registry import HOOKS, LOOPS, MODELS
 
-from .blocks import ROOT, Block, blocks_of, commands_of, pages
+from .blocks import ROOT, Block, blocks_of, commands_of, config_commands, pages
 from .commands import CommandChecker, CommandError
 
 PAGES = pages()
@@ -74,6 +74,19 @@ def test_commands(blocks: list[Block], checker: CommandChecker) -> None:
                 checker.check(words)
             except (CommandError, OSError, ValueError) as err:
                 pytest.fail(f"{block.where}: {' '.join(words)}\n{err}")
+
+
+def test_commands_in_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    checker = CommandChecker(tmp_path)
+    faults = []
+    for config, commands in config_commands().items():
+        for words in commands:
+            try:
+                checker.check(words)
+            except (CommandError, OSError, ValueError) as err:
+                faults.append(f"{config}: {' '.join(words)}\n{err}")
+    assert not faults, "\n".join(faults)
 
 
 def test_python(blocks: list[Block], checker: CommandChecker) -> None:
