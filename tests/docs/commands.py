@@ -6,6 +6,7 @@ import argparse
 import ast
 import functools
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -82,7 +83,10 @@ class CommandChecker:
         if shutil.which("make") is None:
             return
         command = ["make", "--dry-run", "--file", str(ROOT / "Makefile"), *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        plain = {**os.environ, "LC_ALL": "C"}
+        done = subprocess.run(
+            command, env=plain, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise CommandError(done.stderr)
 
