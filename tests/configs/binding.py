@@ -1,0 +1,132 @@
+"""Bind every dict with a ``type`` to the signature of what it names, building nothing."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import mmengine.registry
+from mmengine.config import Config
+from mmengine.registry import Registry
+
+from mmrazor import compat
+from mmrazor.models.architectures.build import architecture_config
+
+#: Arguments that the runner, or the owner of a part, adds when it builds the part.
+SUPPLIED = {
+    "batch",
+    "dataloader",
+    "dataset",
+    "evaluator",
+    "loss",
+    "optimizer",
+    "params",
+    "runner",
+}
+ROOTS = [r for r in vars(mmengine.registry).values() if isinstance(r, Registry)]
+_DISTILLER_KEYS = ("student", "teacher", "student_connector", "teacher_connector")
+
+
+def faults_of(cfg: Config) -> list[str]:
+    """Return what in a config fits no signature; empty if all binds."""
+    scope = cfg.get("default_scope")
+    if scope in compat.HOSTS:
+        compat.import_host(scope)
+    return list(_walk(cfg.to_dict(), scope, ""))
+
+
+def _walk(value: Any, scope: str | None, where: str) -> Iterator[str]:
+    if isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            yield from _walk(item, scope, f"{where}[{number}]")
+    if not isinstance(value, Mapping):
+        return
+    if "cfg_path" in value:
+        resolved = architecture_config(value)
+        if resolved.scope in compat.HOSTS:
+            compat.import_host(resolved.scope)
+        yield from _walk(resolved.model, resolved.scope, where)
+        return
+    if where.endswith("distiller"):
+        for name, loss in value["losses"].items():
+            yield from _walk_loss(dict(loss), f"{where}.losses.{name}")
+        return
+    if "type" in value:
+        yield from _bound(value, scope, where)
+    for key, item in value.items():
+        yield from _walk(item, scope, f"{where}.{key}" if where else str(key))
+
+
+def _walk_loss(loss: dict[str, Any], where: str) -> Iterator[str]:
+    extra = {key: loss.pop(key) for key in _DISTILLER_KEYS if key in loss}
+    yield from _walk(loss, "mmrazor", where)
+    for key in _DISTILLER_KEYS[2:]:
+        yield from _walk(extra.get(key), "mmrazor", f"{where}.{key}")
+
+
+def _bound(value: Mapping[str, Any], scope: str | None, where: str) -> Iterator[str]:
+    named = value["type"]
+    found = _classes(named, scope) if isinstance(named, str) else [named]
+    if not found:
+        yield f"{where}: no registry has '{named}' (scope {scope})"
+        return
+    arguments = [str(key) for key in value if key not in ("type", "_scope_")]
+    answers = [_fault(obj, arguments) for obj in found]
+    if all(answers):
+        yield f"{where}: {named}: {answers[0]}"
+
+
+def _classes(name: str, scope: str | None) -> list[Any]:
+    found = []
+    for root in ROOTS:
+        registry = root.children.get(scope, root) if scope else root
+        obj = registry.get(name)
+        if obj is not None and obj not in found:
+            found.append(obj)
+    return found
+
+
+def _fault(obj: Any, arguments: list[str]) -> str:
+    """Return why the arguments do not fit, or an empty string."""
+    known, open_ended = _parameters(obj)
+    unknown = [name for name in arguments if name not in known]
+    if unknown and not open_ended:
+        return f"takes no {unknown}"
+    missing = [
+        name
+        for name, parameter in known.items()
+        if parameter.default is inspect.Parameter.empty
+        and name not in arguments
+        and name not in SUPPLIED
+        and not name.startswith("data")
+    ]
+    return f"lacks {missing}" if missing else ""
+
+
+def _parameters(obj: Any) -> tuple[dict[str, inspect.Parameter], bool]:
+    """Parameters by name, those behind ``**kwargs`` of the parents included."""
+    if not inspect.isclass(obj):
+        return _named(inspect.signature(obj))
+    known: dict[str, inspect.Parameter] = {}
+    for cls in obj.__mro__:
+        if "__init__" not in vars(cls) or cls is object:
+            continue
+        own, more = _named(inspect.signature(vars(cls)["__init__"]))
+        own.pop("self", None)
+        inherited = {
+            name: p if not known else p.replace(default=None)
+            for name, p in own.items()
+            if name not in known
+        }
+        known.update(inherited)
+        if not more:
+            return known, False
+    return known, False
+
+
+def _named(signature: inspect.Signature) -> tuple[dict[str, inspect.Parameter], bool]:
+    kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    parameters = signature.parameters
+    named = {n: p for n, p in parameters.items() if p.kind not in kinds}
+    return named, any(p.kind is kinds[0] for p in parameters.values())

@@ -1,0 +1,106 @@
+"""Every config binds; every README command exists; the small ones train a step."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmrazor import compat
+from mmrazor.apis import build_architecture
+from mmrazor.apis.run_config import run_config
+from mmrazor.apis.runner import build_runner
+from tests.configs.binding import faults_of
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted(
+    path for path in ROOT.glob("configs/**/*.py") if "_base_" not in path.parts
+)
+READMES = sorted(ROOT.glob("configs/**/README.md"))
+SMALL = [
+    path
+    for path in CONFIGS
+    if path.stem.endswith(("_scenes", "_cifar10", "_fashion_mnist"))
+]
+
+
+def test_every_config_binds():
+    faults = []
+    for path in CONFIGS:
+        name = path.relative_to(ROOT)
+        faults += [f"{name}: {f}" for f in faults_of(Config.fromfile(str(path)))]
+    assert len(CONFIGS) >= 19
+    assert not faults, "\n" + "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (
+            {"optim_wrapper.optimizer.learning_rate": 1},
+            "takes no \\['learning_rate'\\]",
+        ),
+        ({"model.neck.type": "GlobalAveragePolling"}, "no registry has 'GlobalAver"),
+        ({"model.distiller.losses.kd.temperature": 1}, "takes no \\['temperature'\\]"),
+    ],
+)
+def test_a_fault_is_found(change, text):
+    distill = "model.distiller" in next(iter(change))
+    kind = "r34-r18_distill" if distill else "r18_student"
+    cfg = Config.fromfile(
+        str(ROOT / f"configs/distill/mmcls/kd/kd_{kind}_1xb128-30e_cifar10.py")
+    )
+    cfg.merge_from_dict(change)
+    (fault,) = faults_of(cfg)
+    assert re.search(text, fault)
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.parent.name)
+def test_readme_commands_name_files(path):
+    named = re.findall(r"\b(?:tools|configs)/[\w./-]+\.(?:py|sh)\b", path.read_text())
+    assert named
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_top_comment_names_its_own_command(path):
+    if "distill" not in path.relative_to(ROOT).parts:
+        pytest.skip("described in its own folder")
+    comment = path.read_text().partition("_base_")[0]
+    assert f"python tools/train.py {path.relative_to(ROOT)}\n" in comment
+    assert "# Expected: " in comment
+
+
+@pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
+def test_small_config_trains_a_step(path, tiny_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tiny_data)
+    cfg = run_config(path, work_dir=tmp_path)
+    cfg.train_dataloader.update(batch_size=4, num_workers=0, persistent_workers=False)
+    teacher = cfg.model.get("teacher")
+    if teacher is not None:
+        write_teacher(teacher)
+    runner = build_runner(cfg)
+    loader = runner.build_dataloader(cfg.train_dataloader)
+    optim_wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
+    before = {name: p.clone() for name, p in runner.model.named_parameters()}
+    log = runner.model.train_step(next(iter(loader)), optim_wrapper)
+    assert all(torch.isfinite(value).all() for value in log.values())
+    changed = [n for n, p in runner.model.named_parameters() if not p.equal(before[n])]
+    assert len(changed) > len(before) / 2
+    distilled = [value for name, value in log.items() if "distill.loss" in name]
+    assert bool(distilled) == (teacher is not None)
+    assert all(value > 0 for value in distilled)
+
+
+def write_teacher(teacher) -> None:
+    """Write random weights where training the teacher's config would leave them."""
+    source = Config.fromfile(str(compat.find_config(teacher.cfg_path)))
+    name = Path(teacher.cfg_path).stem
+    last = f"work_dirs/{name}/epoch_{source.train_cfg.max_epochs}.pth"
+    assert teacher.checkpoint == last
+    model = build_architecture(teacher.cfg_path)
+    Path(last).parent.mkdir(parents=True, exist_ok=True)
+    torch.save(model.state_dict(), last)
