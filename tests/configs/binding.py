@@ -1,4 +1,4 @@
-"""Bind every dict with a ``type`` to the signature of what it names, building nothing."""
+"""Bind every dict with a ``type`` to the signature of what it names."""
 
 from __future__ import annotations
 

@@ -24,5 +24,5 @@ model = dict(
                     type='ConvModuleConnector',
                     in_channels=64,
                     out_channels=128,
-                    norm_cfg=dict(type='BN')))))))
+                    norm_cfg=dict(type='BN'))))))
 val_cfg = dict(_delete_=True, type='mmrazor.DistillValLoop')

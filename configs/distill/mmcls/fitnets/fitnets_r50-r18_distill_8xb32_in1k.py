@@ -24,5 +24,5 @@ model = dict(
                     type='ConvModuleConnector',
                     in_channels=256,
                     out_channels=1024,
-                    norm_cfg=dict(type='BN')))))))
+                    norm_cfg=dict(type='BN'))))))
 val_cfg = dict(type='mmrazor.DistillValLoop')

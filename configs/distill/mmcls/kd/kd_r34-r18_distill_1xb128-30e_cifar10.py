@@ -21,5 +21,5 @@ model = dict(
                 tau=4.0,
                 loss_weight=1.0,
                 student='output:head.fc',
-                teacher='output:head.fc')))))
+                teacher='output:head.fc'))))
 val_cfg = dict(_delete_=True, type='mmrazor.DistillValLoop')

@@ -20,5 +20,5 @@ model = dict(
                 tau=1.0,
                 loss_weight=3.0,
                 student='output:head.fc',
-                teacher='output:head.fc')))))
+                teacher='output:head.fc'))))
 val_cfg = dict(type='mmrazor.DistillValLoop')

@@ -11,7 +11,8 @@ _base_ = [
 model = dict(
     type='mmrazor.SingleTeacherDistill',
     architecture=dict(
-        cfg_path='mmpretrain::mobilenet_v2/mobilenet-v2_8xb32_in1k.py', pretrained=False),
+        cfg_path='mmpretrain::mobilenet_v2/mobilenet-v2_8xb32_in1k.py',
+        pretrained=False),
     teacher=dict(cfg_path='mmpretrain::resnet/resnet50_8xb32_in1k.py', pretrained=True),
     distiller=dict(
         losses=dict(
@@ -20,5 +21,5 @@ model = dict(
                 tau=1.0,
                 loss_weight=3.0,
                 student='output:head.fc',
-                teacher='output:head.fc')))))
+                teacher='output:head.fc'))))
 val_cfg = dict(type='mmrazor.DistillValLoop')
