@@ -19,7 +19,8 @@ from report import write_json
 GOAL_S = 0.15
 _BASE = "import torch, mmengine"
 _CODE = (
-    "import sys, time; wall, cpu = time.perf_counter(), time.process_time(); {imports}; "
+    "import sys, time; wall, cpu = time.perf_counter(), time.process_time(); "
+    "{imports}; "
     "wall, cpu = time.perf_counter() - wall, time.process_time() - cpu; "
     "sys.stdout.write(f'{{wall}} {{cpu}}')"
 )

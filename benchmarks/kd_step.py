@@ -14,20 +14,24 @@ disturbs less. Memory is the peak of a fresh process for each side.
 from __future__ import annotations
 
 import argparse
-import io
-import re
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
+from kd_models import (
+    HINTS,
+    batch,
+    checkpoint_megabytes,
+    distill,
+    network,
+    optimizer,
+    peak_megabytes,
+    run_for_memory,
+)
 from mmengine.logging import MMLogger
-from mmengine.optim import OptimWrapper
-from mmpretrain.structures import DataSample
 from report import write_json
 from rich.console import Console
 from rich.progress import track
@@ -36,54 +40,6 @@ from mmrazor import build_architecture
 from mmrazor.models.algorithms import SingleTeacherDistill
 
 GOALS = {"kd_over_floor": 1.03, "cached_over_floor": 0.70}
-HINTS = ("backbone.layer2", "backbone.layer3")
-
-
-def network(depth: int) -> dict:
-    """Return the config of an ImageNet ResNet."""
-    return dict(
-        type="mmpretrain.ImageClassifier",
-        backbone=dict(type="mmpretrain.ResNet", depth=depth),
-        neck=dict(type="mmpretrain.GlobalAveragePooling"),
-        head=dict(type="mmpretrain.LinearClsHead", num_classes=1000, in_channels=512),
-        data_preprocessor=dict(type="mmpretrain.ClsDataPreprocessor", num_classes=1000),
-    )
-
-
-def distill(
-    cache: bool = False, hints: tuple[str, ...] = HINTS
-) -> SingleTeacherDistill:
-    """Return ResNet-34 -> 18 with an L2 loss at every hint."""
-    losses = {
-        f"hint{number}": dict(
-            type="L2Loss", student=f"output:{path}", teacher=f"output:{path}"
-        )
-        for number, path in enumerate(hints)
-    }
-    return SingleTeacherDistill(
-        architecture=network(18),
-        teacher=dict(**network(34), pretrained=False),
-        distiller=dict(losses=losses),
-        teacher_cache=dict() if cache else None,
-    )
-
-
-def optimizer(model: torch.nn.Module) -> OptimWrapper:
-    """Return the optimizer of both sides."""
-    return OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9))
-
-
-def batch(size: int, pixels: int) -> dict[str, Any]:
-    """Return random images as a loader gives them."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(
-        0, 256, (size, 3, pixels, pixels), dtype=torch.uint8, generator=generator
-    )
-    samples = [
-        DataSample(metainfo=dict(sample_idx=i)).set_gt_label(i % 1000)
-        for i in range(size)
-    ]
-    return {"inputs": list(images), "data_samples": samples}
 
 
 class Sides:
@@ -202,56 +158,6 @@ def ratio(times: dict[str, list[float]], above: str, below: str) -> dict[str, An
         "quartiles": [round(first, 4), round(third, 4)],
         "of_fastest": round(min(times[above]) / min(times[below]), 4),
     }
-
-
-def peak_megabytes(side: str, args: argparse.Namespace) -> float:
-    """Return the peak memory of some steps of one side, in a fresh process."""
-    command = [sys.executable, __file__, "--memory-of", side, "--device", args.device]
-    command += ["--size", str(args.size), "--pixels", str(args.pixels)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout.split()[-1])
-
-
-def run_for_memory(side: str, args: argparse.Namespace) -> float:
-    """Run three steps of one side, building nothing else; return the peak in MB."""
-    data = batch(args.size, args.pixels)
-    if side == "kd":
-        model = distill().to(args.device).train()
-    else:
-        model = build_architecture(network(18)).to(args.device).train()
-    teacher = None
-    if side == "floor":
-        teacher = build_architecture(network(34)).to(args.device).eval()
-        teacher.requires_grad_(False)
-    wrapper = optimizer(model)
-    for _ in range(3):
-        if teacher is not None:
-            with torch.no_grad():
-                teacher(**model.data_preprocessor(data, True), mode="tensor")
-        model.train_step(data, wrapper)
-    if args.device != "cpu":
-        return torch.cuda.max_memory_allocated() / 1e6
-    # Not ru_maxrss: a child inherits its parent's.
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    if found is None:
-        raise RuntimeError("The system tells no peak memory; run this on Linux.")
-    return int(found.group(1)) * 1024 / 1e6
-
-
-def checkpoint_megabytes() -> dict[str, float]:
-    """Return the sizes of the weights as they are saved."""
-    models = {
-        "student": build_architecture(network(18)),
-        "algorithm": distill(),
-        "teacher_left_out": build_architecture(network(34)),
-    }
-    sizes = {}
-    for name, model in models.items():
-        buffer = io.BytesIO()
-        torch.save(model.state_dict(), buffer)
-        sizes[name] = round(buffer.tell() / 1e6, 3)
-    return sizes
 
 
 def parse_args() -> argparse.Namespace:
