@@ -47,7 +47,9 @@ class Numbers(torch.utils.data.Dataset):
 
 def run(model, tmp_path, epochs=2, hooks=()):
     loader = dict(
-        dataset=Numbers(), batch_size=2, sampler=dict(type="DefaultSampler", shuffle=False)
+        dataset=Numbers(),
+        batch_size=2,
+        sampler=dict(type="DefaultSampler", shuffle=False),
     )
     runner = Runner(
         model=model,
