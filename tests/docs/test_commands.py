@@ -76,6 +76,16 @@ def test_commands(blocks: list[Block], checker: CommandChecker) -> None:
                 pytest.fail(f"{block.where}: {' '.join(words)}\n{err}")
 
 
+def test_commands_in_the_text(page: Path, checker: CommandChecker) -> None:
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text("utf-8"), flags=re.DOTALL)
+    for command in re.findall(r"`((?:python|bash|make) [^`]+)`", text):
+        for words in commands_of(command):
+            try:
+                checker.check(words)
+            except (CommandError, OSError, ValueError) as err:
+                pytest.fail(f"{page}: {command}\n{err}")
+
+
 def test_commands_in_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     checker = CommandChecker(tmp_path)
