@@ -16,14 +16,24 @@ from mmrazor.models.architectures.build import architecture_config
 #: Arguments that the runner, or the owner of a part, adds when it builds the part.
 SUPPLIED = {
     "batch",
+    "batch_size",
     "dataloader",
     "dataset",
     "evaluator",
+    "in_channels",
     "loss",
+    "module",
+    "num_features",
     "optimizer",
     "params",
     "runner",
+    "sampler",
+    "save_dir",
 }
+#: Arguments that the builder of a norm layer or of a scheduler takes out.
+TAKEN_OUT = {"requires_grad", "convert_to_iter_based"}
+#: Settings with a ``type`` that name a function of mmcv, not something registered.
+PLAIN_SETTINGS = ("nms",)
 ROOTS = [r for r in vars(mmengine.registry).values() if isinstance(r, Registry)]
 _DISTILLER_KEYS = ("student", "teacher", "student_connector", "teacher_connector")
 
@@ -55,6 +65,8 @@ def _walk(value: Any, scope: str | None, where: str) -> Iterator[str]:
     if "type" in value:
         yield from _bound(value, scope, where)
     for key, item in value.items():
+        if key in PLAIN_SETTINGS:
+            continue
         yield from _walk(item, scope, f"{where}.{key}" if where else str(key))
 
 
@@ -71,7 +83,9 @@ def _bound(value: Mapping[str, Any], scope: str | None, where: str) -> Iterator[
     if not found:
         yield f"{where}: no registry has '{named}' (scope {scope})"
         return
-    arguments = [str(key) for key in value if key not in ("type", "_scope_")]
+    arguments = [
+        str(key) for key in value if key not in ("type", "_scope_", *TAKEN_OUT)
+    ]
     answers = [_fault(obj, arguments) for obj in found]
     if all(answers):
         yield f"{where}: {named}: {answers[0]}"
@@ -122,7 +136,8 @@ def _parameters(obj: Any) -> tuple[dict[str, inspect.Parameter], bool]:
         known.update(inherited)
         if not more:
             return known, False
-    return known, False
+    # What the last one hands on goes to a part it makes itself.
+    return known, True
 
 
 def _named(signature: inspect.Signature) -> tuple[dict[str, inspect.Parameter], bool]:
