@@ -20,10 +20,12 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModule
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from torch import Tensor, nn
 
 _SHOWN = 5
 _ARCHITECTURE = "architecture."
+_ANNEALING = ("_annealing_cos", "_annealing_linear")
 # What torch.load was seen to raise on files cut short or of another kind.
 _DAMAGED = (
     RuntimeError,
@@ -235,11 +237,12 @@ def _download(url: str) -> Path:
     return path
 
 
-def _history_method(owner: type, name: str) -> Callable[..., Any]:
-    """Stand in for ``getattr``, which pickles use to name HistoryBuffer's methods."""
-    if owner is not HistoryBuffer or name.startswith("_"):
-        raise pickle.UnpicklingError(f"refused: attribute '{name}' of '{owner}'")
-    return getattr(HistoryBuffer, name)
+def _known_method(owner: type, name: str) -> Callable[..., Any]:
+    """Stand in for ``getattr``, by which pickles name methods; knows harmless ones."""
+    public = owner is HistoryBuffer and not name.startswith("_")
+    if public or (owner is OneCycleParamScheduler and name in _ANNEALING):
+        return getattr(owner, name)
+    raise pickle.UnpicklingError(f"refused: attribute '{name}' of '{owner}'")
 
 
 def _known_globals() -> list[Any]:
@@ -251,7 +254,8 @@ def _known_globals() -> list[Any]:
         HistoryBuffer,
         np.ndarray,
         np.dtype,
-        (_history_method, "builtins.getattr"),
+        OneCycleParamScheduler,  # its state names the function that it anneals by
+        (_known_method, "builtins.getattr"),
     ]
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
         known += [(reconstruct, f"{module}._reconstruct"), (scalar, f"{module}.scalar")]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.optim import OneCycleLR
 from torch import nn
 
 from mmrazor.models.architectures.checkpoint import load_weights, read_checkpoint
@@ -196,3 +197,19 @@ def test_download_is_kept(tmp_path: Path, monkeypatch) -> None:
         load_weights(target, "https://example.org/net_2020-0123abcd.pth")
         assert same(source, target)
     assert calls == [("https://example.org/net_2020-0123abcd.pth", "0123abcd")]
+
+
+@pytest.mark.parametrize("anneal", ["cos", "linear"])
+def test_checkpoint_of_a_one_cycle_schedule_is_read(tmp_path, anneal) -> None:
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    schedule = OneCycleLR(optimizer, eta_max=0.1, total_steps=9, anneal_strategy=anneal)
+    path = tmp_path / "one_cycle.pth"
+    state = {
+        "state_dict": model.state_dict(),
+        "param_schedulers": [schedule.state_dict()],
+    }
+    torch.save(state, path)
+    other = nn.Linear(2, 1)
+    load_weights(other, path)
+    assert torch.equal(other.weight, model.weight)
