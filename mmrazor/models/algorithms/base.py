@@ -20,6 +20,7 @@ from ...core.capture import Recorder
 from ...registry import MODELS
 from ..architectures import build_architecture
 from ..distillers import Distiller, Teacher
+from ..distillers.distiller import build_part
 
 
 @MODELS.register_module()
@@ -67,7 +68,7 @@ class Algorithm(BaseModel):
         super().__init__(model.data_preprocessor, init_cfg)
         for cfg in (mutator, pruner, quantizer):
             if cfg is not None:
-                model = _build(cfg)(model)
+                model = build_part(cfg)(model)
         self.architecture = model
         self.distiller: Distiller | None = None
         self.teacher = None
@@ -80,7 +81,7 @@ class Algorithm(BaseModel):
                 "teacher=dict(...) and distiller=dict(losses=dict(...))."
             )
         if distiller is not None:
-            self.distiller = _build({"type": "Distiller", **distiller})
+            self.distiller = build_part({"type": "Distiller", **distiller})
             self.distilling = True
             self.student_recorder = Recorder(model, self.distiller.student_sources)
             _check_weights_given(teacher)
@@ -89,7 +90,7 @@ class Algorithm(BaseModel):
             _warn_other_normalisation(self.data_preprocessor, model.data_preprocessor)
             cache = None
             if teacher_cache is not None:
-                cache = _build({"type": "TeacherCache", **teacher_cache})
+                cache = build_part({"type": "TeacherCache", **teacher_cache})
             sources = self.distiller.teacher_sources
             self.teacher = Teacher(model, sources, teacher_mode, cache)
 
@@ -172,10 +173,6 @@ class Algorithm(BaseModel):
         if self.teacher is not None:  # outside the module tree, moved by hand
             self.teacher.model._apply(fn, recurse)
         return self
-
-
-def _build(cfg: dict[str, Any]) -> Any:
-    return MODELS.build({"_scope_": "mmrazor", **cfg})
 
 
 def _idle_loss(distiller: Distiller) -> dict[str, Tensor]:

@@ -73,8 +73,8 @@ class Distiller(BaseModule):
             self._sources[name][side] = str(Source.parse(cfg.pop(side)))
             connector = cfg.pop(f"{side}_connector", None)
             if connector is not None:
-                self.connectors[f"{name}_{side}"] = _build(connector)
-        self.losses[name] = _build(cfg)
+                self.connectors[f"{name}_{side}"] = build_part(connector)
+        self.losses[name] = build_part(cfg)
 
     @property
     def student_sources(self) -> list[str]:
@@ -153,6 +153,6 @@ class Distiller(BaseModule):
         return connected
 
 
-def _build(cfg: dict[str, Any]) -> nn.Module:
-    # The default scope is a host library's; the parts of a distiller are ours.
+def build_part(cfg: dict[str, Any]) -> Any:
+    """Build a part of mmrazor; the default scope of a run is a host library's."""
     return MODELS.build({"_scope_": "mmrazor", **cfg})
