@@ -1,0 +1,197 @@
+# Forward code reads numbers that it stored when it was built: channels, heads, groups.
+# Those of torch's own layers are known. For any other module, the numbers that it passed
+# to operations while it was traced, and that count channels, tell which of its attributes
+# must change: the attribute with the same value.
+"""Find the attributes of modules that count channels."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from .id_flow import Ids, SizeArgument
+
+_Slots = Mapping[str, Mapping[int, list[int]]]
+_CONVOLUTIONS = (nn.modules.conv._ConvNd,)
+_NORMS = (nn.modules.batchnorm._NormBase,)
+# Numbers that never count channels, whatever value they have.
+_NEVER = frozenset(
+    "kernel_size stride padding dilation output_padding window_size shift_size patch_size "
+    "num_classes input_resolution img_size image_size out_indices num_layers num_stages "
+    "depth depths num_levels num_points feat_size start_level end_level num_ins num_outs "
+    "init_out_size sampling_ratio _version dropout p eps momentum training "
+    "stacked_convs num_convs strides num_base_priors in_index num_queries".split()
+)
+
+
+def attribute_values(
+    model: nn.Module,
+    slots: _Slots,
+    sizes: list[SizeArgument],
+    labels: Ids,
+    dropped: Ids,
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Return attributes with their new values, and modules to replace.
+
+    Args:
+        model: The model at its old size.
+        slots: Kept indices of each parameter axis that shrinks.
+        sizes: Numbers that code passed and that count ids.
+        labels: Class of every id.
+        dropped: For every class whether it is dropped.
+    """
+    changes = _changed_numbers(sizes, labels, dropped)
+    modules = dict(model.named_modules())
+    touched = {name.rpartition(".")[0] for name in slots} | set(changes)
+    attributes: dict[str, dict[str, Any]] = {}
+    replaced: dict[str, str] = {}
+    for path in sorted(touched):
+        module = modules.get(path)
+        if module is None:
+            continue
+        if isinstance(module, nn.MultiheadAttention):
+            replaced[path] = "PrunedMultiheadAttention"
+            continue
+        found = _of_layer(module, path, slots, changes.get(path, {}))
+        if found is None:
+            found = _of_module(module, changes.get(path, {}))
+            found.update(_named_like_axes(module, path, slots, found))
+        found = {k: v for k, v in found.items() if getattr(module, k) != v}
+        if found:
+            attributes[path] = found
+    for path in list(attributes):
+        if any(path == f"{outer}.out_proj" for outer in replaced):
+            pass  # plain linear layer inside: keeps its own attributes
+    return attributes, replaced
+
+
+def _changed_numbers(
+    sizes: list[SizeArgument], labels: Ids, dropped: Ids
+) -> dict[str, dict[int, Counter[int]]]:
+    """Return for each module and number, which numbers it may become, how often."""
+    result: dict[str, dict[int, Counter[int]]] = defaultdict(lambda: defaultdict(Counter))
+    for size in sizes:
+        gone = dropped[labels[size.ids]]
+        others = tuple(d for d in range(gone.ndim) if d != size.dim)
+        line = gone.all(axis=others) if others else gone
+        result[size.module][size.value][int((~line).sum())] += 1
+    return {
+        module: {
+            value: options
+            for value, options in numbers.items()
+            if set(options) != {value}
+        }
+        for module, numbers in result.items()
+    }
+
+
+def _of_layer(
+    module: nn.Module, path: str, slots: _Slots, numbers: Mapping[int, Counter[int]]
+) -> dict[str, Any] | None:
+    """Return the attributes of torch's own layers; None for other modules."""
+
+    def size(leaf: str, axis: int, old: int) -> int:
+        kept = slots.get(f"{path}.{leaf}".lstrip("."), {}).get(axis)
+        return old if kept is None else len(kept)
+
+    if isinstance(module, _CONVOLUTIONS):
+        rows, columns = (size("weight", a, module.weight.shape[a]) for a in (0, 1))
+        groups = module.groups
+        if groups > 1:
+            options = numbers.get(groups)
+            groups = _likeliest(options, groups) if options else groups
+        if module.transposed:
+            return _channels(rows, columns * groups, groups)
+        return _channels(columns * groups, rows, groups)
+    if isinstance(module, nn.Linear):
+        rows, columns = (size("weight", a, module.weight.shape[a]) for a in (0, 1))
+        return {"out_features": rows, "in_features": columns}
+    if isinstance(module, _NORMS):
+        for leaf in ("weight", "running_mean"):
+            if getattr(module, leaf, None) is not None:
+                old = len(getattr(module, leaf))
+                return {"num_features": size(leaf, 0, old)}
+        return _of_module(module, numbers)
+    if isinstance(module, nn.GroupNorm):
+        options = numbers.get(module.num_groups)
+        groups = _likeliest(options, module.num_groups) if options else module.num_groups
+        return {
+            "num_channels": size("weight", 0, module.num_channels),
+            "num_groups": groups,
+        }
+    if isinstance(module, nn.Embedding):
+        return {"embedding_dim": size("weight", 1, module.embedding_dim)}
+    return None
+
+
+def _channels(inputs: int, outputs: int, groups: int) -> dict[str, Any]:
+    return {"in_channels": inputs, "out_channels": outputs, "groups": groups}
+
+
+def _of_module(
+    module: nn.Module, numbers: Mapping[int, Counter[int]]
+) -> dict[str, Any]:
+    """Return attributes with a value that counts channels and has to change."""
+    changed: dict[str, Any] = {}
+    for name, value in vars(module).items():
+        if name in _NEVER or name.startswith("__"):
+            continue
+        if isinstance(value, bool):
+            continue
+        if isinstance(value, int):
+            if value in numbers:
+                changed[name] = _likeliest(numbers[value], value)
+        elif isinstance(value, (list, tuple)) and value and _all_int(value):
+            new = [_likeliest(numbers[v], v) if v in numbers else v for v in value]
+            changed[name] = new
+    return changed
+
+
+def _named_like_axes(
+    module: nn.Module, path: str, slots: _Slots, known: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return ``in_channels`` and the like of layers that are none of torch's own."""
+    weight = getattr(module, "weight", None)
+    if not isinstance(weight, Tensor) or weight.dim() < 2:
+        if isinstance(weight, Tensor) and weight.dim() == 1:
+            kept = slots.get(f"{path}.weight".lstrip("."), {}).get(0)
+            names = ("normalized_shape", "num_features", "num_channels", "dim")
+            if kept is not None:
+                return {
+                    name: _resized(getattr(module, name), len(weight), len(kept))
+                    for name in names
+                    if name in vars(module) and name not in known
+                }
+        return {}
+    axes = slots.get(f"{path}.weight".lstrip("."), {})
+    result = {}
+    for axis, names in (
+        (0, ("out_channels", "out_features")),
+        (1, ("in_channels", "in_features")),
+    ):
+        old = weight.shape[axis]
+        for name in names:
+            if axis in axes and getattr(module, name, None) == old:
+                result[name] = len(axes[axis])
+    return result
+
+
+def _resized(value: Any, old: int, new: int) -> Any:
+    if isinstance(value, (tuple, list)):
+        return [new if v == old else v for v in value]
+    return new if value == old else value
+
+
+def _all_int(values: Any) -> bool:
+    return all(isinstance(v, int) and not isinstance(v, bool) for v in values)
+
+
+def _likeliest(options: Counter[int], old: int) -> int:
+    """Prefer a number that changed, then the one seen most often."""
+    changed = {value: times for value, times in options.items() if value != old}
+    if not changed:
+        return old
+    return max(changed.items(), key=lambda item: (item[1], item[0]))[0]

@@ -1,0 +1,58 @@
+# What pruning decided, resolved down to tensors: enough to rebuild the small model from
+# the large one's code with no tracing, and plain data, so that a YAML file can hold it.
+"""Cuts: which part of every parameter stays, and which numbers the code needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """The difference between a model and the pruned one.
+
+    Args:
+        slots: For each parameter or buffer that shrinks, the kept indices by axis.
+        attributes: For each module, the attributes that get another value.
+        replaced: Modules that an equal one of another type replaces, by type name.
+    """
+
+    slots: dict[str, dict[int, list[int]]] = field(default_factory=dict)
+    attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    replaced: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for a file.
+
+        Example:
+            >>> Cuts({'w': {0: [1, 2]}}).to_dict()['slots']
+            {'w': {0: [1, 2]}}
+        """
+        return {
+            "slots": {name: dict(axes) for name, axes in self.slots.items()},
+            "attributes": {name: dict(a) for name, a in self.attributes.items()},
+            "replaced": dict(self.replaced),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Cuts:
+        """Read plain data back.
+
+        Raises:
+            ValueError: If it is not what :meth:`to_dict` makes.
+        """
+        try:
+            slots = {
+                str(name): {int(axis): [int(i) for i in kept] for axis, kept in a.items()}
+                for name, a in data["slots"].items()
+            }
+            attributes = {str(name): dict(a) for name, a in data["attributes"].items()}
+            replaced = {str(k): str(v) for k, v in data["replaced"].items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as err:
+            raise ValueError(
+                f"The cuts of a pruned model are damaged ({type(err).__name__}: {err}). "
+                "Write the subnet file again with tools/prune.py."
+            ) from err
+        return cls(slots, attributes, replaced)

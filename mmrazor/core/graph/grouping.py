@@ -1,0 +1,237 @@
+"""Sort classes of ids into groups of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .channel_group import ChannelGroup, Role, Slot
+from .fields import squeezed, varying
+from .id_flow import Constraints, Ids
+from .resolve import Classes
+
+_FIXED = -1
+
+
+@dataclass
+class GroupTable:
+    """Groups, and where their channels are among the ids.
+
+    Args:
+        groups: The groups.
+        unprunable: Places that make channels that cannot be pruned, and why.
+        labels: Class of every id.
+        axes: Classes along each parameter axis.
+        members: Classes of each group's channels, in order.
+        group_of: For every class the index of its group, -1 for none.
+    """
+
+    groups: list[ChannelGroup]
+    unprunable: dict[str, str]
+    labels: Ids
+    axes: dict[tuple[str, int], Ids]
+    members: dict[str, Ids]
+    group_of: Ids
+
+    def dropped(self, kept: Mapping[str, Sequence[int]]) -> Ids:
+        """Return for every class whether it is dropped."""
+        unknown = sorted(set(kept) - set(self.members))
+        if unknown:
+            raise ValueError(
+                f"There are no groups {unknown}; there are {sorted(self.members)}."
+            )
+        result = np.zeros(len(self.group_of), dtype=bool)
+        for name, indices in kept.items():
+            labels = self.members[name]
+            index = np.asarray(indices, dtype=np.int64)
+            if not len(index) or index.min() < 0 or index.max() >= len(labels):
+                raise ValueError(
+                    f"Group '{name}' has channels 0 to {len(labels) - 1}, at least one "
+                    f"of which must stay; asked to keep {list(indices)}."
+                )
+            result[labels] = True
+            result[labels[index]] = False
+        return result
+
+    def touches(self, field: Tensor, dims: Sequence[int]) -> bool:
+        """Tell whether channels of a group lie along some dims of a field."""
+        if not set(varying(field)) & set(dims):
+            return False
+        ids = squeezed(field).reshape(-1).numpy()
+        return bool((self.group_of[self.labels[ids]] >= 0).any())
+
+    def extent(self, field: Tensor, dim: int) -> tuple[int, dict[str, int]]:
+        """Return how the size of a dim follows from kept channels.
+
+        Returns:
+            Elements that always stay, and elements for each kept channel by group.
+        """
+        place = varying(field).index(dim)
+        ids = squeezed(field).movedim(place, 0).flatten(1).numpy() if (
+            len(varying(field)) > 1
+        ) else squeezed(field).numpy()[:, None]
+        labels = self.labels[ids]
+        whole = (labels == labels[:, :1]).all(1)
+        groups = np.where(whole, self.group_of[labels[:, 0]], _FIXED)
+        const = int((groups == _FIXED).sum())
+        per_unit = {}
+        for index in np.unique(groups[groups != _FIXED]):
+            group = self.groups[int(index)]
+            per_unit[group.name] = int((groups == index).sum()) // group.size
+        return const, per_unit
+
+
+def make_groups(model: nn.Module, noted: Constraints, classes: Classes) -> GroupTable:
+    """Group the classes that sit in the same slots.
+
+    Args:
+        model: The model.
+        noted: What tells where the ids of each parameter axis are.
+        classes: Their classes.
+    """
+    labels = classes.labels
+    count = int(labels.max()) + 1 if len(labels) else 0
+    axes = {
+        key: labels[first : first + size] for key, (first, size) in noted.axes.items()
+    }
+    kinds = {name: type_of(model, name) for name, _ in axes}
+    roles = {key: _role(kinds[key[0]], *key) for key in axes}
+    made = np.zeros(count, dtype=bool)
+    for key, line in axes.items():
+        if roles[key] == "out":
+            made[line] = True
+    frozen = np.zeros(count, dtype=bool)
+    frozen[list(classes.reasons)] = True
+    signature = _signatures(count, axes)
+    open_ = made & ~frozen
+    order = _model_order(model)
+    keys = sorted(axes, key=lambda key: (order.get(key[0], 0), key[1]))
+    table = GroupTable([], {}, labels, axes, {}, np.full(count, _FIXED, dtype=np.int64))
+    slots = _slots_by_signature(keys, axes, roles, signature, open_)
+    for found in slots.values():
+        _add_group(table, model, found, axes)
+    _explain(table, keys, axes, roles, classes.reasons, frozen)
+    return table
+
+
+def _signatures(count: int, axes: Mapping[tuple[str, int], Ids]) -> Ids:
+    """Hash for every class in which slots it sits, and how often."""
+    random = np.random.default_rng(0)
+    result = np.zeros(count, dtype=np.uint64)
+    for line in axes.values():
+        inside, times = np.unique(line, return_counts=True)
+        salt = random.integers(1, 2**63, dtype=np.uint64)
+        mixed = (times.astype(np.uint64) * salt) ^ (salt >> np.uint64(7))
+        result[inside] += mixed * np.uint64(0x9E3779B97F4A7C15)
+    return result
+
+
+_Found = list[tuple[tuple[str, int], Role, Ids]]
+
+
+def _slots_by_signature(
+    keys: Sequence[tuple[str, int]],
+    axes: Mapping[tuple[str, int], Ids],
+    roles: Mapping[tuple[str, int], Role],
+    signature: Ids,
+    open_: Ids,
+) -> dict[int, _Found]:
+    """Return for each signature the slots with the positions of its channels."""
+    found: dict[int, _Found] = {}
+    for key in keys:
+        line = axes[key]
+        positions = np.flatnonzero(open_[line])
+        if not len(positions):
+            continue
+        marks = signature[line[positions]]
+        for mark in dict.fromkeys(marks.tolist()):
+            inside = positions[marks == np.uint64(mark)]
+            found.setdefault(mark, []).append((key, roles[key], inside))
+    return found
+
+
+def _add_group(
+    table: GroupTable,
+    model: nn.Module,
+    found: _Found,
+    axes: Mapping[tuple[str, int], Ids],
+) -> None:
+    lead = next(
+        (item for item in found if item[1] == "out"), found[0]
+    )
+    members = _in_order(axes[lead[0]][lead[2]])
+    base = f"{lead[0][0].rpartition('.')[0]}.out".lstrip(".")
+    name, number = base, 2
+    while name in table.members or name in table.unprunable:
+        name, number = f"{base}.{number}", number + 1
+    if len(members) < 2:
+        width = len(lead[2])
+        table.unprunable[name] = f"all its {width} channels are coupled"
+        return
+    rank = {int(label): i for i, label in enumerate(members)}
+    slots = []
+    for (parameter, axis), role, positions in found:
+        units = np.array([rank[int(i)] for i in axes[parameter, axis][positions]])
+        arranged = positions[np.argsort(units, kind="stable")]
+        indices = torch.from_numpy(arranged.reshape(len(members), -1).copy())
+        slots.append(Slot(parameter, axis, indices, role))
+    table.group_of[members] = len(table.groups)
+    table.members[name] = members
+    table.groups.append(ChannelGroup(name, len(members), tuple(slots), model))
+
+
+def _in_order(labels: Ids) -> Ids:
+    unique, first = np.unique(labels, return_index=True)
+    return unique[np.argsort(first)]
+
+
+def _explain(
+    table: GroupTable,
+    keys: Sequence[tuple[str, int]],
+    axes: Mapping[tuple[str, int], Ids],
+    roles: Mapping[tuple[str, int], Role],
+    reasons: Mapping[int, str],
+    frozen: Ids,
+) -> None:
+    for key in keys:
+        stuck = axes[key][frozen[axes[key]]]
+        if roles[key] != "out" or not len(stuck):
+            continue
+        name = f"{key[0].rpartition('.')[0]}.out".lstrip(".")
+        table.unprunable.setdefault(name, reasons[int(stuck[0])])
+
+
+def _model_order(model: nn.Module) -> dict[str, int]:
+    names = [name for name, _ in model.named_parameters()]
+    names += [name for name, _ in model.named_buffers()]
+    return {name: index for index, name in enumerate(names)}
+
+
+def type_of(model: nn.Module, name: str) -> nn.Module:
+    """Return the module that a parameter or buffer is registered in."""
+    return model.get_submodule(name.rpartition(".")[0])
+
+
+_NORM_NAMES = ("Norm", "BN", "GRN")
+
+
+def _role(module: nn.Module, name: str, axis: int) -> Role:
+    leaf = name.rpartition(".")[2]
+    tensor = getattr(module, leaf)
+    if not isinstance(tensor, nn.Parameter):
+        return "statistic"
+    if "bias" in leaf and tensor.dim() == 1:
+        return "shift"
+    if tensor.dim() >= 2 and "weight" in leaf and not isinstance(module, nn.Embedding):
+        if axis > 1:
+            return "other"
+        transposed = getattr(module, "transposed", False)
+        return "out" if (axis == 1) == bool(transposed) else "in"
+    if tensor.dim() == 1 and leaf == "weight":
+        norm = any(mark in type(module).__name__ for mark in _NORM_NAMES)
+        return "scale" if norm else "other"
+    return "other"

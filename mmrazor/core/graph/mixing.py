@@ -1,0 +1,144 @@
+# Silencing a channel by zeros is the same as removing it for every operation that sums
+# its inputs. It is not for those below: the mean over nine channels is not the mean over
+# ten with a zero. There the reference run leaves the silenced channels out.
+"""Tell which operations mix the elements along a dim, and leave some of them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from .fields import varying
+from .flow import Flow
+from .rules.table import dims_of
+from .trace import op_name
+
+_REDUCING = frozenset(
+    f"aten::{name}"
+    for name in (
+        "sum mean amax amin max min argmax argmin var std var_mean std_mean norm "
+        "linalg_vector_norm logsumexp prod any all median nansum nanmean"
+    ).split()
+)
+_SOFTMAX = frozenset({"aten::_softmax", "aten::_log_softmax", "aten::_safe_softmax"})
+_PRODUCTS = {"aten::bmm": 0, "aten::mm": 0, "aten::baddbmm": 1, "aten::addmm": 1}
+
+
+def mixed_dims(name: str, args: tuple, kwargs: dict) -> tuple[Tensor, list[int]] | None:
+    """Return the tensor and its dims whose elements an operation mixes, if any.
+
+    Example:
+        >>> import torch
+        >>> mixed_dims('aten::_softmax', (torch.zeros(2, 3), -1, False), {})[1]
+        [1]
+    """
+    if name == "aten::native_layer_norm" or name == "aten::_fused_rms_norm":
+        x = args[0]
+        return x, list(range(x.dim() - len(args[1]), x.dim()))
+    if name == "aten::native_group_norm":
+        return args[0], [1]
+    if name in _SOFTMAX:
+        return args[0], dims_of(args[1], args[0].dim())
+    if name in _PRODUCTS:
+        a = args[_PRODUCTS[name]]
+        return a, [a.dim() - 1]
+    if name in _REDUCING:
+        x = args[0]
+        if len(args) > 1 and isinstance(args[1], Tensor):
+            return None
+        place = 2 if name in ("aten::norm", "aten::linalg_vector_norm") else 1
+        dims = argument_dims(args, kwargs, place)
+        return x, dims_of(dims, x.dim())
+    return None
+
+
+def argument_dims(args: tuple, kwargs: dict, place: int) -> Any:
+    """Return the ``dim`` argument of a reduction; None for all dims."""
+    given = args[place] if len(args) > place else kwargs.get("dim")
+    return None if isinstance(given, (float, bool)) else given
+
+
+def dropped_lines(flow: Flow, tensor: Tensor, dims: Sequence[int]) -> dict[int, Tensor]:
+    """Return, for each dim that loses elements, which ones (booleans)."""
+    lines: dict[int, Tensor] = {}
+    for field in flow.of(tensor):
+        for dim in varying(field):
+            if dim not in dims:
+                continue
+            others = [d for d in range(field.dim()) if d != dim]
+            small = field
+            for other in others:
+                if other not in varying(field):
+                    small = small.narrow(other, 0, 1)
+            line = small.movedim(dim, 0).reshape(len(small.movedim(dim, 0)), -1).all(1)
+            if bool(line.any()):
+                lines[dim] = lines[dim] | line if dim in lines else line
+    return lines
+
+
+def run_without(
+    func: Any, args: tuple, kwargs: dict, lines: dict[int, Tensor]
+) -> Any:
+    """Run an operation on the elements that are kept; silenced ones come out as 0.
+
+    Args:
+        func: One of the operations of :func:`mixed_dims`.
+        args: Its arguments.
+        kwargs: Its keyword arguments.
+        lines: For dims of the mixed tensor, which elements to leave out.
+    """
+    name = op_name(func)
+    keep = {dim: (~line).nonzero().flatten() for dim, line in lines.items()}
+    if name in _PRODUCTS:
+        place = _PRODUCTS[name]
+        a, b = args[place], args[place + 1]
+        (index,) = keep.values()
+        small = (a.index_select(-1, index), b.index_select(-2, index))
+        return func(*args[:place], *small, *args[place + 2 :], **kwargs)
+    x = args[0]
+    small = x
+    for dim, index in keep.items():
+        small = small.index_select(dim, index)
+    if name in _REDUCING:
+        return func(small, *args[1:], **kwargs)
+    if name in _SOFTMAX:
+        return _spread(func(small, *args[1:], **kwargs), x.shape, keep)
+    vectors = [_thin(v, x, keep, name) for v in args[2:4]]
+    if name == "aten::native_group_norm":
+        weight, bias = (_thin(v, x, keep, name) for v in args[1:3])
+        groups = _groups(lines[1], args[6])
+        out = func(
+            small, weight, bias, args[3], small.shape[1], args[5], groups, *args[7:]
+        )
+    else:
+        shape = list(small.shape[small.dim() - len(args[1]) :])
+        out = func(small, shape, *vectors, *args[4:], **kwargs)
+    return (_spread(out[0], x.shape, keep), *out[1:])
+
+
+def _groups(line: Tensor, groups: int) -> int:
+    """Return how many norm groups are left: whole ones go, or parts of all."""
+    whole = line.view(groups, -1).all(1)
+    return int((~whole).sum())
+
+
+def _thin(vector: Any, x: Tensor, keep: dict[int, Tensor], name: str) -> Any:
+    if not isinstance(vector, Tensor):
+        return vector
+    for dim, index in keep.items():
+        own = 0 if name == "aten::native_group_norm" else dim - x.dim() + vector.dim()
+        vector = vector.index_select(own, index)
+    return vector
+
+
+def _spread(small: Tensor, shape: Sequence[int], keep: dict[int, Tensor]) -> Tensor:
+    for dim, index in keep.items():
+        wide = list(small.shape)
+        wide[dim] = shape[dim]
+        small = small.new_zeros(wide).index_copy(dim, index, small)
+    return small
+
+
+__all__ = ["dropped_lines", "mixed_dims", "run_without"]

@@ -1,0 +1,81 @@
+# A convolution's MACs are bilinear in its kept inputs and outputs, a product's in rows and
+# columns. Each operation becomes a product of dims, each dim a sum over groups.
+"""Express MACs and parameters by numbers of kept channels."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from torch import Tensor, nn
+
+from .flow import Flow
+from .grouping import GroupTable
+from .trace import OpTrace
+from .fields import varying
+
+Extent: TypeAlias = tuple[int, dict[str, int]]
+ProductTerm: TypeAlias = tuple[str, int, tuple[Extent, ...]]
+_CONVOLUTIONS = {"aten::convolution", "aten::_convolution"}
+_PRODUCTS = {"aten::mm": 0, "aten::bmm": 0, "aten::addmm": 1, "aten::baddbmm": 1}
+
+
+def mac_products(
+    recorded: OpTrace, flow: Flow, table: GroupTable
+) -> list[ProductTerm]:
+    """Return the multiply-accumulates of every convolution and matrix product."""
+    terms = []
+    for call in recorded.calls:
+        if call.name in _CONVOLUTIONS:
+            x, weight = call.args[0], call.args[1]
+            space = x if call.args[6] else call.result
+            factor = space.shape[0] * space[0, 0].numel() * weight[0, 0].numel()
+            dims = [_extent(flow, table, weight, dim) for dim in (0, 1)]
+        elif call.name in _PRODUCTS:
+            place = _PRODUCTS[call.name]
+            a, b = call.args[place], call.args[place + 1]
+            factor = 1
+            dims = [_extent(flow, table, a, dim) for dim in range(a.dim())]
+            dims.append(_extent(flow, table, b, b.dim() - 1))
+        else:
+            continue
+        terms.append(_term(call.module, factor, dims))
+    return terms
+
+
+def parameter_products(model: nn.Module, table: GroupTable) -> list[ProductTerm]:
+    """Return the number of elements of every parameter."""
+    terms = []
+    for name, parameter in model.named_parameters():
+        dims: list[Extent] = []
+        for axis, size in enumerate(parameter.shape):
+            line = table.axes.get((name, axis))
+            dims.append((size, {}) if line is None else _along(table, line))
+        terms.append(_term(name.rpartition(".")[0], 1, dims))
+    return terms
+
+
+def _along(table: GroupTable, labels) -> Extent:  # type: ignore[no-untyped-def]
+    groups = table.group_of[labels]
+    per_unit = {}
+    for index in set(groups[groups >= 0].tolist()):
+        group = table.groups[index]
+        per_unit[group.name] = int((groups == index).sum()) // group.size
+    return int((groups < 0).sum()), per_unit
+
+
+def _extent(flow: Flow, table: GroupTable, tensor: Tensor, dim: int) -> Extent:
+    best: Extent = (tensor.shape[dim], {})
+    for field in flow.of(tensor):
+        if dim in varying(field):
+            found = table.extent(field, dim)
+            if found[1]:
+                best = found
+    return best
+
+
+def _term(module: str, factor: int, dims: list[Extent]) -> ProductTerm:
+    """Move dims that never change into the factor."""
+    for const, per_unit in dims:
+        if not per_unit:
+            factor *= const
+    return module, factor, tuple(dim for dim in dims if dim[1])

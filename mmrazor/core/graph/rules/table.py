@@ -1,0 +1,74 @@
+"""The table of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from ..flow import Flow
+from ..trace import OpCall, tensors_in
+
+Rule = Callable[[Flow, OpCall], None]
+_RULES: dict[str, Rule] = {}
+
+
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    """Register a rule for operators: ``@rule('aten::add', 'aten::mul')``."""
+
+    def register(function: Rule) -> Rule:
+        for name in names:
+            if name in _RULES:
+                raise ValueError(f"Two rules for operator '{name}'.")
+            _RULES[name] = function
+        return function
+
+    return register
+
+
+def rule_names() -> list[str]:
+    """Return the operators that have a rule of their own."""
+    return sorted(_RULES)
+
+
+def apply_rule(flow: Flow, call: OpCall) -> None:
+    """Let channels flow through one operation.
+
+    An operator without a rule freezes what goes in; what comes out has no channels.
+    """
+    found = _RULES.get(call.name)
+    if found is not None:
+        flow.call = call
+        found(flow, call)
+        return
+    for tensor in tensors_in([call.args, call.kwargs]):
+        fields = flow.of(tensor)
+        if fields:
+            flow.call = call
+            flow.freeze(fields, "goes into an operation without a rule")
+
+
+def argument(call: OpCall, index: int, name: str, default: Any = None) -> Any:
+    """Return an argument that may have been passed by position or by name."""
+    if index < len(call.args):
+        return call.args[index]
+    return call.kwargs.get(name, default)
+
+
+def first_result(call: OpCall) -> Tensor:
+    """Return the one tensor, or the first of several, that an operation returned."""
+    return call.result if isinstance(call.result, Tensor) else call.result[0]
+
+
+def dims_of(value: Any, ndim: int) -> list[int]:
+    """Return dims as a list of non-negative numbers; all of them for None or [].
+
+    Example:
+        >>> dims_of(-1, 3), dims_of(None, 2)
+        ([2], [0, 1])
+    """
+    if value is None or (isinstance(value, (list, tuple)) and not value):
+        return list(range(ndim))
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [dim % ndim if ndim else 0 for dim in values]

@@ -1,0 +1,218 @@
+"""Operations that move elements: fields move in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..fields import compacted, reshaped, varying
+from ..flow import Flow
+from ..trace import OpCall
+from .table import argument, dims_of, rule
+
+
+@rule("aten::view", "aten::_unsafe_view", "aten::reshape", "aten::_reshape_alias")
+def view(flow: Flow, call: OpCall) -> None:
+    """Split and merge dims; a split dim makes a grid."""
+    result = call.result
+    fields = [flow.split_grid(field, result.shape) for field in flow.of(call.args[0])]
+    _note_sizes(flow, fields)
+    flow.set(result, fields)
+
+
+@rule("aten::expand")
+def expand(flow: Flow, call: OpCall) -> None:
+    """Repeat along dims of size 1."""
+    source, result = call.args[0], call.result
+    lead = result.dim() - source.dim()
+    fields = [f[(None,) * lead].expand(result.shape) for f in flow.of(source)]
+    _note_sizes(flow, fields)
+    flow.set(result, fields)
+
+
+def _note_sizes(flow: Flow, fields: list[Tensor]) -> None:
+    for field in fields:
+        for dim in varying(field):
+            flow.size_argument(field.shape[dim], field, dim)
+
+
+_SAME_CALL: dict[str, Callable[..., Any]] = {
+    "permute": lambda x, dims: x.permute(*dims),
+    "transpose": torch.transpose,
+    "t": torch.t,
+    "numpy_T": lambda x: x.T,
+    "adjoint": lambda x: x.mT,
+    "swapaxes": torch.swapaxes,
+    "movedim": torch.movedim,
+    "select": torch.select,
+    "unsqueeze": torch.unsqueeze,
+    "squeeze": torch.squeeze,
+    "unbind": torch.unbind,
+    "diagonal": torch.diagonal,
+    "unfold": lambda x, dim, size, step: x.unfold(dim, size, step),
+    "flip": torch.flip,
+    "rot90": torch.rot90,
+    "tril": torch.tril,
+    "triu": torch.triu,
+    "real": lambda x: x,
+}
+
+
+@rule(*(f"aten::{name}" for name in _SAME_CALL if name not in ("tril", "triu", "real")))
+def move(flow: Flow, call: OpCall) -> None:
+    """Do to the fields what is done to the tensor."""
+    function = _SAME_CALL[call.name.removeprefix("aten::")]
+    source, result = call.args[0], call.result
+    fields = flow.of(source)
+    if isinstance(result, Tensor):
+        flow.set(result, [function(f, *call.args[1:], **call.kwargs) for f in fields])
+        return
+    moved = [function(f, *call.args[1:], **call.kwargs) for f in fields]
+    for index, part in enumerate(result):
+        flow.set(part, [pieces[index] for pieces in moved])
+
+
+@rule("aten::tril", "aten::triu", "aten::real")
+def keep(flow: Flow, call: OpCall) -> None:
+    """Hand on the fields: elements stay where they are."""
+    if call.result.shape == call.args[0].shape:
+        flow.set(call.result, flow.of(call.args[0]))
+
+
+@rule("aten::slice", "aten::narrow")
+def cut(flow: Flow, call: OpCall) -> None:
+    """Take a range; its bounds may be numbers that the code keeps as attributes."""
+    source, result = call.args[0], call.result
+    if call.name == "aten::narrow":
+        dim = call.args[1] % source.dim()
+        start, step = int(call.args[2]) % max(source.shape[dim], 1), 1
+    else:
+        dim = argument(call, 1, "dim", 0) % source.dim()
+        start = argument(call, 2, "start", None) or 0
+        step = argument(call, 4, "step", 1)
+    size = source.shape[dim]
+    start = min(start + size if start < 0 else start, size)
+    stop = start + (result.shape[dim] - 1) * step + 1 if result.shape[dim] else start
+    fields = flow.of(source)
+    # a field is cut with its own stride, so that equal ranges stay equal views
+    parts = [f.narrow(dim, start, stop - start) for f in fields]
+    if step != 1:
+        index = torch.arange(0, stop - start, step)
+        parts = [
+            f.index_select(dim, index)
+            if dim in varying(f)
+            else f.narrow(dim, 0, 1).expand(result.shape)
+            for f in parts
+        ]
+    for field in fields:
+        if dim in varying(field):
+            for bound in (start, stop):
+                if 1 < bound < size:
+                    flow.size_argument(bound, field.narrow(dim, 0, bound), dim)
+            if 1 < stop - start < size:
+                flow.size_argument(stop - start, field.narrow(dim, start, stop - start), dim)
+    flow.set(result, parts)
+
+
+@rule("aten::split", "aten::split_with_sizes", "aten::chunk", "aten::tensor_split")
+def split(flow: Flow, call: OpCall) -> None:
+    """Cut into parts; equal parts are a grid, since code may count instead of name."""
+    source, parts = call.args[0], call.result
+    dim = argument(call, 2, "dim", 0) % source.dim()
+    sizes = [part.shape[dim] for part in parts]
+    for field in flow.of(source):
+        equal = len(set(sizes)) == 1 and len(sizes) > 1
+        if equal and sizes[0] > 1 and dim in varying(field):
+            shape = [*source.shape[:dim], len(sizes), sizes[0], *source.shape[dim + 1 :]]
+            grid = flow.split_grid(field, shape, prefer=dim + 1)
+            if dim in varying(grid):
+                flow.forbid(grid, dim, "is split into a fixed number of parts")
+    starts = [sum(sizes[:index]) for index in range(len(sizes))]
+    for part, start, size in zip(parts, starts, sizes, strict=True):
+        pieces = [field.narrow(dim, start, size) for field in flow.of(source)]
+        for piece in pieces:
+            if dim in varying(piece):
+                flow.size_argument(size, piece, dim)
+        flow.set(part, pieces)
+
+
+@rule("aten::roll", "aten::cumsum", "aten::cumprod")
+def along(flow: Flow, call: OpCall) -> None:
+    """Roll or accumulate: only fields along other dims are handed on."""
+    source = call.args[0]
+    dims = dims_of(argument(call, 2 if call.name == "aten::roll" else 1, "dims"), source.dim())
+    for field in flow.of(source):
+        for dim in set(varying(field)) & set(dims):
+            flow.forbid(field, dim, "is moved along its channels")
+    fields = [f for f in flow.of(source) if not set(varying(f)) & set(dims)]
+    flow.set(call.result, fields)
+
+
+@rule("aten::repeat")
+def repeat(flow: Flow, call: OpCall) -> None:
+    """Tile a tensor: channels along a tiled dim appear several times."""
+    source, result = call.args[0], call.result
+    times = list(call.args[1])
+    lead = result.dim() - source.dim()
+    fields = []
+    for field in flow.of(source):
+        field = field[(None,) * lead]
+        inside = set(varying(field))
+        small = field
+        for dim, size in enumerate(field.shape):
+            if dim not in inside and size > 1:
+                small = small.narrow(dim, 0, 1)
+        tiled = small.repeat([n if d in inside else 1 for d, n in enumerate(times)])
+        fields.append(compacted(tiled).expand(result.shape))
+    flow.set(result, fields)
+
+
+@rule("aten::repeat_interleave")
+def repeat_interleave(flow: Flow, call: OpCall) -> None:
+    """Repeat along a dim that has no channels; freeze channels that are repeated."""
+    source, result = call.args[0], call.result
+    if not isinstance(result, Tensor) or not isinstance(source, Tensor):
+        return
+    for field in flow.of(source):
+        flow.freeze([field], "is repeated along its channels")
+
+
+@rule("aten::pixel_shuffle", "aten::pixel_unshuffle")
+def pixel_shuffle(flow: Flow, call: OpCall) -> None:
+    """Move channels into space or back; what becomes one channel stays together."""
+    source, factor, result = call.args[0], call.args[1], call.result
+    lead = list(source.shape[:-3])
+    depth = len(lead)
+    fields = []
+    for field in flow.of(source):
+        spatial = {depth + 1, depth + 2} & set(varying(field))
+        for dim in spatial:
+            flow.forbid(field, dim, "is shuffled along space")
+        if depth not in varying(field) or spatial:
+            continue
+        if call.name == "aten::pixel_shuffle":
+            shape = [*lead, result.shape[-3], factor * factor, *source.shape[-2:]]
+            grid = flow.split_grid(field, shape, prefer=depth)
+            line = grid if depth + 1 not in varying(grid) else flow.project(grid, (depth,))
+            line = line.select(depth + 1, 0).narrow(-1, 0, 1).narrow(-2, 0, 1)
+        else:
+            line = field.narrow(-1, 0, 1).narrow(-2, 0, 1)
+            line = line.repeat_interleave(factor * factor, dim=depth)
+        fields.append(line.expand(result.shape))
+    flow.set(result, fields)
+
+
+@rule("aten::native_channel_shuffle", "aten::channel_shuffle")
+def channel_shuffle(flow: Flow, call: OpCall) -> None:
+    """Interleave groups of channels: the same offsets of all groups stay together."""
+    source, groups = call.args[0], call.args[1]
+    batch, channels, *space = source.shape
+    shape = [batch, groups, channels // groups, *space]
+    fields = []
+    for field in flow.of(source):
+        grid = flow.split_grid(field, shape)
+        fields.append(reshaped(grid.transpose(1, 2), source.shape))
+    flow.set(call.result, fields)

@@ -1,0 +1,134 @@
+# The independent answer: the original model, with the dropped channels silenced. Zeros
+# in the weights that make and read them are enough for most networks; where an operation
+# mixes channels, it is run on those that are kept.
+"""Run a model as if some of its channels were not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..forward import call_model
+from .channel_graph import ChannelGraph
+from .extension_ops import extension_calls
+from .fields import varying
+from .flow import Flow
+from .mixing import dropped_lines, mixed_dims, run_without
+from .rules import apply_rule
+from .trace import OpCall, op_name, running_plain
+
+_Lines = Mapping[tuple[str, int], np.ndarray]
+
+
+def silenced_output(
+    graph: ChannelGraph, kept: Mapping[str, Sequence[int]], inputs: Any
+) -> Any:
+    """Return what the original model gives without the dropped channels.
+
+    Args:
+        graph: The model's channel graph.
+        kept: Kept channels by group.
+        inputs: What the model is called with.
+    """
+    model, lines = graph.model, graph.dropped_lines(kept)
+    with ExitStack() as stack:
+        stack.enter_context(running_plain(model))
+        stack.enter_context(_zeroed(model, lines))
+        if graph.mixes:
+            mode = _Silencing(model, lines)
+            stack.enter_context(extension_calls(mode.record))
+            stack.enter_context(mode)
+        return call_model(model, inputs)
+
+
+@contextmanager
+def _zeroed(model: nn.Module, lines: _Lines) -> Iterator[None]:
+    """Put zeros where dropped channels are, and the old values back afterwards."""
+    parameters = dict(model.named_parameters())
+    old: dict[str, Tensor] = {}
+    try:
+        for (name, axis), line in lines.items():
+            parameter = parameters.get(name)
+            if parameter is None:
+                continue
+            if name not in old:
+                old[name] = parameter.data
+                parameter.data = parameter.data.clone()
+            index = torch.from_numpy(np.flatnonzero(line)).to(parameter.device)
+            parameter.data.index_fill_(axis, index, 0)
+        yield
+    finally:
+        for name, data in old.items():
+            parameters[name].data = data
+
+
+class _DropFlow(Flow):
+    """Fields of booleans: true where the channel is dropped."""
+
+    def __init__(self, model: nn.Module, lines: _Lines) -> None:
+        super().__init__(model)
+        self._lines = lines
+
+    def parameter_line(self, name: str, dim: int, size: int) -> Tensor:
+        line = self._lines.get((name, dim))
+        return self.fresh(size) if line is None else torch.from_numpy(line)
+
+    def fresh(self, size: int) -> Tensor:
+        return torch.zeros(1, dtype=torch.bool).expand(size)  # stride 0: not varying
+
+    def tie(self, a: Tensor, b: Tensor) -> Tensor:
+        return a
+
+    def grid(self, field: Tensor, prefer: int | None = None) -> None:
+        pass
+
+    def project(self, field: Tensor, dims: Sequence[int]) -> Tensor:
+        small = field
+        for dim, size in enumerate(field.shape):
+            if size > 1 and dim not in varying(field):
+                small = small.narrow(dim, 0, 1)
+        for dim in range(field.dim()):
+            if dim not in dims:
+                small = small.all(dim, keepdim=True)
+        return small.expand(field.shape)
+
+    def couple(self, field: Tensor, dims: Sequence[int], part: Tensor) -> None:
+        pass
+
+    def forbid(self, field: Tensor, dim: int, reason: str) -> None:
+        pass
+
+    def size_argument(self, value: int, field: Tensor, dim: int) -> None:
+        pass
+
+
+class _Silencing(TorchDispatchMode):
+    """Follows the dropped channels, and leaves them out where they would mix in."""
+
+    def __init__(self, model: nn.Module, lines: _Lines) -> None:
+        super().__init__()
+        self.flow = _DropFlow(model, lines)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = op_name(func)
+        mixed = mixed_dims(name, args, kwargs)
+        lines = {} if mixed is None else dropped_lines(self.flow, *mixed)
+        if lines:
+            result = run_without(func, args, kwargs, lines)
+        else:
+            result = func(*args, **kwargs)
+        self.record(name, args, kwargs, result)
+        return result
+
+    def record(self, name: str, args: tuple, kwargs: dict, result: Any) -> None:
+        """Follow the channels through one operation."""
+        apply_rule(self.flow, OpCall(name, args, kwargs, result, ""))
