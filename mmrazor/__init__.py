@@ -13,21 +13,27 @@ from .version import __version__
 if TYPE_CHECKING:
     from .apis import (
         build_architecture,
+        channel_graph,
         count_cost,
         example_inputs,
         export_onnx,
         inference,
         init_model,
+        load_subnet,
+        prune,
     )
 
 __all__ = [
     "__version__",
     "build_architecture",
+    "channel_graph",
     "count_cost",
     "example_inputs",
     "export_onnx",
     "inference",
     "init_model",
+    "load_subnet",
+    "prune",
 ]
 
 compat.apply()

@@ -5,13 +5,15 @@ from .channel_graph import ChannelGraph, channel_graph
 from .channel_group import ChannelGroup, Slot
 from .cuts import Cuts
 from .example_inputs import example_inputs
+from .repair import Checked, checked_slimming
 from .slim import slim, slim_
 from .trace import OpCall, OpTrace, TraceError, trace
-from .verify import relative_difference, verify
+from .verify import relative_difference, verify, verify_cuts
 
 __all__ = [
     "ChannelGraph",
     "ChannelGroup",
+    "Checked",
     "Cuts",
     "OpCall",
     "OpTrace",
@@ -19,10 +21,12 @@ __all__ = [
     "Slot",
     "TraceError",
     "channel_graph",
+    "checked_slimming",
     "example_inputs",
     "relative_difference",
     "slim",
     "slim_",
     "trace",
     "verify",
+    "verify_cuts",
 ]

@@ -91,7 +91,9 @@ class PrunedMultiheadAttention(nn.Module):
             weights = self.in_proj_weight.chunk(3)
         else:
             weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-        biases = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
+        biases = (
+            (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
+        )
         parts = zip((query, key, value), weights, biases, strict=True)
         return [functional.linear(x, weight, bias) for x, weight, bias in parts]
 

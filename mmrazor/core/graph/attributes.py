@@ -19,11 +19,46 @@ _CONVOLUTIONS = (nn.modules.conv._ConvNd,)
 _NORMS = (nn.modules.batchnorm._NormBase,)
 # Numbers that never count channels, whatever value they have.
 _NEVER = frozenset(
-    "kernel_size stride padding dilation output_padding window_size shift_size patch_size "
-    "num_classes input_resolution img_size image_size out_indices num_layers num_stages "
-    "depth depths num_levels num_points feat_size start_level end_level num_ins num_outs "
-    "init_out_size sampling_ratio _version dropout p eps momentum training "
-    "stacked_convs num_convs strides num_base_priors in_index num_queries".split()
+    [
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "output_padding",
+        "window_size",
+        "shift_size",
+        "patch_size",
+        "num_classes",
+        "input_resolution",
+        "img_size",
+        "image_size",
+        "out_indices",
+        "num_layers",
+        "num_stages",
+        "depth",
+        "depths",
+        "num_levels",
+        "num_points",
+        "feat_size",
+        "start_level",
+        "end_level",
+        "num_ins",
+        "num_outs",
+        "init_out_size",
+        "sampling_ratio",
+        "_version",
+        "dropout",
+        "p",
+        "eps",
+        "momentum",
+        "training",
+        "stacked_convs",
+        "num_convs",
+        "strides",
+        "num_base_priors",
+        "in_index",
+        "num_queries",
+    ]
 )
 
 
@@ -72,7 +107,9 @@ def _changed_numbers(
     sizes: list[SizeArgument], labels: Ids, dropped: Ids
 ) -> dict[str, dict[int, Counter[int]]]:
     """Return for each module and number, which numbers it may become, how often."""
-    result: dict[str, dict[int, Counter[int]]] = defaultdict(lambda: defaultdict(Counter))
+    result: dict[str, dict[int, Counter[int]]] = defaultdict(
+        lambda: defaultdict(Counter)
+    )
     for size in sizes:
         gone = dropped[labels[size.ids]]
         others = tuple(d for d in range(gone.ndim) if d != size.dim)
@@ -117,7 +154,9 @@ def _of_layer(
         return _of_module(module, numbers)
     if isinstance(module, nn.GroupNorm):
         options = numbers.get(module.num_groups)
-        groups = _likeliest(options, module.num_groups) if options else module.num_groups
+        groups = (
+            _likeliest(options, module.num_groups) if options else module.num_groups
+        )
         return {
             "num_channels": size("weight", 0, module.num_channels),
             "num_groups": groups,
@@ -190,8 +229,5 @@ def _all_int(values: Any) -> bool:
 
 
 def _likeliest(options: Counter[int], old: int) -> int:
-    """Prefer a number that changed, then the one seen most often."""
-    changed = {value: times for value, times in options.items() if value != old}
-    if not changed:
-        return old
-    return max(changed.items(), key=lambda item: (item[1], item[0]))[0]
+    """Return the number seen most often, one that changed if there is a choice."""
+    return max(options, key=lambda value: (options[value], value != old, value))

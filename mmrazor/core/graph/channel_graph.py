@@ -34,6 +34,7 @@ class ChannelGraph:
         products: MACs and parameters as products of channel counts.
         mixes: Whether an operation mixes channels that can be dropped (a norm over
             them, a softmax), so that silencing needs more than zeros.
+        output: What the model returned when it was traced.
 
     Attributes:
         groups: What can be pruned.
@@ -47,9 +48,11 @@ class ChannelGraph:
         sizes: list[SizeArgument],
         products: tuple[list[ProductTerm], list[ProductTerm]],
         mixes: bool,
+        output: Any = None,
     ) -> None:
         self.model = model
-        self.groups: list[ChannelGroup] = table.groups
+        self.output = output
+        self.groups: list[ChannelGroup] = list(table.groups)
         self.unprunable: dict[str, str] = dict(table.unprunable)
         self.mixes = mixes
         self._table = table
@@ -64,6 +67,10 @@ class ChannelGraph:
             f"No group '{name}'. Groups: {', '.join(g.name for g in self.groups)}."
         )
 
+    def sizes(self) -> dict[str, int]:
+        """Return the channels of every group found, frozen later or not."""
+        return {group.name: group.size for group in self._table.groups}
+
     def products(self) -> tuple[list[ProductTerm], list[ProductTerm]]:
         """Return MACs of each operation and sizes of each parameter.
 
@@ -72,6 +79,12 @@ class ChannelGraph:
         dims of ``const + sum(per_unit[group] * kept units)``.
         """
         return self._products
+
+    def counted_in(self, module: str) -> list[str]:
+        """Return the groups whose channels a number in a module's code counts."""
+        return self._table.named_by(
+            [size.ids for size in self._sizes if size.module == module]
+        )
 
     def freeze(self, names: Iterable[str], reason: str) -> None:
         """Take groups out of what can be pruned."""
@@ -121,7 +134,9 @@ class ChannelGraph:
         return Cuts(slots, attributes, replaced)
 
     def __str__(self) -> str:
-        lines = [f"{len(self.groups)} groups of channels in {type(self.model).__name__}"]
+        lines = [
+            f"{len(self.groups)} groups of channels in {type(self.model).__name__}"
+        ]
         for group in self.groups:
             lines.append(f"  {group.name}: {group.size} channels")
             lines += [f"    {s.name}[{s.axis}] {s.role}" for s in group.slots]
@@ -189,8 +204,9 @@ def graph_of_trace(
         mac_products(recorded, flow, table),
         parameter_products(model, table),
     )
+    mixes = _mixes(recorded, flow, table)
     return ChannelGraph(
-        model, table, flow.noted.sizes, products, _mixes(recorded, flow, table)
+        model, table, flow.noted.sizes, products, mixes, recorded.output
     )
 
 

@@ -45,7 +45,9 @@ class Cuts:
         """
         try:
             slots = {
-                str(name): {int(axis): [int(i) for i in kept] for axis, kept in a.items()}
+                str(name): {
+                    int(axis): [int(i) for i in kept] for axis, kept in a.items()
+                }
                 for name, a in data["slots"].items()
             }
             attributes = {str(name): dict(a) for name, a in data["attributes"].items()}

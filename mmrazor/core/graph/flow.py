@@ -61,6 +61,8 @@ class Flow(ABC):
 
     def set(self, tensor: Tensor, fields: Iterable[Tensor]) -> None:
         """Say which fields a result has."""
+        if tensor.numel() == 0:  # no element tells what would meet
+            fields = ()
         self._fields[id(tensor)] = [field for field in fields if varying(field)]
         self._alive[id(tensor)] = tensor
 
@@ -93,9 +95,10 @@ class Flow(ABC):
                 dims = varying(wide)
                 if not dims:
                     continue
-                for dim in dims:
-                    if _meets_untracked(operands, index, dim):
-                        self.forbid(wide, dim, "meets a tensor of fixed size")
+                met = [d for d in dims if _meets_untracked(operands, index, d)]
+                reason = "meets a tensor of fixed size"
+                if any([self.forbid(wide, dim, reason) for dim in met]):
+                    continue
                 if dims in merged:
                     merged[dims] = self.tie(merged[dims], wide)
                 else:
@@ -175,8 +178,12 @@ class Flow(ABC):
         """Let a field over some of a field's dims be dropped with whole slices."""
 
     @abstractmethod
-    def forbid(self, field: Tensor, dim: int, reason: str) -> None:
-        """Say that no slices along a dim may be dropped."""
+    def forbid(self, field: Tensor, dim: int, reason: str) -> bool:
+        """Say that no slices along a dim may be dropped.
+
+        Returns:
+            Whether nothing of the field may be dropped any more: no need to follow it.
+        """
 
     @abstractmethod
     def size_argument(self, value: int, field: Tensor, dim: int) -> None:

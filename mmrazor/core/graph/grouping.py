@@ -64,6 +64,13 @@ class GroupTable:
         ids = squeezed(field).reshape(-1).numpy()
         return bool((self.group_of[self.labels[ids]] >= 0).any())
 
+    def named_by(self, arrays: Sequence[Ids]) -> list[str]:
+        """Return the names of the groups with channels among some ids."""
+        found: set[int] = set()
+        for ids in arrays:
+            found |= set(self.group_of[self.labels[ids.ravel()]].tolist())
+        return [self.groups[index].name for index in sorted(found - {_FIXED})]
+
     def extent(self, field: Tensor, dim: int) -> tuple[int, dict[str, int]]:
         """Return how the size of a dim follows from kept channels.
 
@@ -71,9 +78,11 @@ class GroupTable:
             Elements that always stay, and elements for each kept channel by group.
         """
         place = varying(field).index(dim)
-        ids = squeezed(field).movedim(place, 0).flatten(1).numpy() if (
-            len(varying(field)) > 1
-        ) else squeezed(field).numpy()[:, None]
+        ids = (
+            squeezed(field).movedim(place, 0).flatten(1).numpy()
+            if (len(varying(field)) > 1)
+            else squeezed(field).numpy()[:, None]
+        )
         labels = self.labels[ids]
         whole = (labels == labels[:, :1]).all(1)
         groups = np.where(whole, self.group_of[labels[:, 0]], _FIXED)
@@ -160,9 +169,7 @@ def _add_group(
     found: _Found,
     axes: Mapping[tuple[str, int], Ids],
 ) -> None:
-    lead = next(
-        (item for item in found if item[1] == "out"), found[0]
-    )
+    lead = next((item for item in found if item[1] == "out"), found[0])
     members = _in_order(axes[lead[0]][lead[2]])
     base = f"{lead[0][0].rpartition('.')[0]}.out".lstrip(".")
     name, number = base, 2

@@ -144,7 +144,9 @@ class IdFlow(Flow):
         line = squeezed(first)
         unique, inverse = torch.unique(line, return_inverse=True)
         ids = self.fresh(len(unique))[inverse]
-        view = [field.shape[d] if d in varying(first) else 1 for d in range(field.dim())]
+        view = [
+            field.shape[d] if d in varying(first) else 1 for d in range(field.dim())
+        ]
         part = ids.view(view).expand(field.shape)
         self.couple(field, varying(part), part)
         return part
@@ -160,14 +162,16 @@ class IdFlow(Flow):
             self._kept_alive.append(ids)
             self.noted.couplings.append(Coupling(index, places, ids.numpy()))
 
-    def forbid(self, field: Tensor, dim: int, reason: str) -> None:
+    def forbid(self, field: Tensor, dim: int, reason: str) -> bool:
         where = "" if self.call is None else f" ({self.call.name} in {self._place()})"
         dims = varying(field)
         if len(dims) > 1:
             grid = self.noted.grids[self._grid(field)]
             grid.forbidden.setdefault(dims.index(dim), reason + where)
-        else:
-            self.noted.frozen.append((_flat(squeezed(field)), reason + where))
+            if len(grid.forbidden) < len(dims):
+                return False
+        self.noted.frozen.append((_flat(squeezed(field)), reason + where))
+        return True
 
     def size_argument(self, value: int, field: Tensor, dim: int) -> None:
         ids = squeezed(field)

@@ -17,10 +17,29 @@ from .trace import op_name
 
 _REDUCING = frozenset(
     f"aten::{name}"
-    for name in (
-        "sum mean amax amin max min argmax argmin var std var_mean std_mean norm "
-        "linalg_vector_norm logsumexp prod any all median nansum nanmean"
-    ).split()
+    for name in [
+        "sum",
+        "mean",
+        "amax",
+        "amin",
+        "max",
+        "min",
+        "argmax",
+        "argmin",
+        "var",
+        "std",
+        "var_mean",
+        "std_mean",
+        "norm",
+        "linalg_vector_norm",
+        "logsumexp",
+        "prod",
+        "any",
+        "all",
+        "median",
+        "nansum",
+        "nanmean",
+    ]
 )
 _SOFTMAX = frozenset({"aten::_softmax", "aten::_log_softmax", "aten::_safe_softmax"})
 _PRODUCTS = {"aten::bmm": 0, "aten::mm": 0, "aten::baddbmm": 1, "aten::addmm": 1}
@@ -78,9 +97,7 @@ def dropped_lines(flow: Flow, tensor: Tensor, dims: Sequence[int]) -> dict[int, 
     return lines
 
 
-def run_without(
-    func: Any, args: tuple, kwargs: dict, lines: dict[int, Tensor]
-) -> Any:
+def run_without(func: Any, args: tuple, kwargs: dict, lines: dict[int, Tensor]) -> Any:
     """Run an operation on the elements that are kept; silenced ones come out as 0.
 
     Args:

@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
+from .fields import varying
 from .flow import Flow
 from .grouping import GroupTable
 from .trace import OpTrace
-from .fields import varying
 
 Extent: TypeAlias = tuple[int, dict[str, int]]
 ProductTerm: TypeAlias = tuple[str, int, tuple[Extent, ...]]
@@ -19,9 +19,7 @@ _CONVOLUTIONS = {"aten::convolution", "aten::_convolution"}
 _PRODUCTS = {"aten::mm": 0, "aten::bmm": 0, "aten::addmm": 1, "aten::baddbmm": 1}
 
 
-def mac_products(
-    recorded: OpTrace, flow: Flow, table: GroupTable
-) -> list[ProductTerm]:
+def mac_products(recorded: OpTrace, flow: Flow, table: GroupTable) -> list[ProductTerm]:
     """Return the multiply-accumulates of every convolution and matrix product."""
     terms = []
     for call in recorded.calls:

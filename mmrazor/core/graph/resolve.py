@@ -130,21 +130,20 @@ class _Problem:
 
     def solve(self) -> list[int]:
         """Return the dim of each grid."""
-        starts = [
-            [int(np.argmax(grid.votes)) for grid in self.grids],
+        best: tuple[tuple[int, int, int], list[int]] | None = None
+        for start in (
+            self._followed(),
             [grid.ids.ndim - 1 for grid in self.grids],
             [0 for _ in self.grids],
-        ]
-        best: tuple[tuple, list[int]] | None = None
-        for start in starts:
+        ):
             score = self.score(start)
             if best is None or score > best[0]:
                 best = (score, start)
-            if best[0][0] == len(self.grids) and max(map(sum, self._votes())) > 0:
-                return best[1]  # all stay prunable the way the rules prefer
+            if best[0][0] == len(self.grids):
+                return best[1]
         assert best is not None
         score, modes = best
-        if score[0] == len(self.grids) or len(self.grids) > _EXHAUSTIVE:
+        if len(self.grids) > _EXHAUSTIVE:
             return modes
         for index, grid in enumerate(self.grids):
             for mode in range(grid.ids.ndim):
@@ -154,8 +153,27 @@ class _Problem:
                     score, modes = value, trial
         return modes
 
-    def _votes(self) -> list[list[int]]:
-        return [grid.votes for grid in self.grids]
+    def _followed(self) -> list[int]:
+        """Do what the rules prefer; let grids without a preference follow the others.
+
+        A grid follows along the dim whose slices are tied already. Without one it takes
+        its longest dim that is not forbidden.
+        """
+        voted = [any(grid.votes) for grid in self.grids]
+        modes = [int(np.argmax(grid.votes)) for grid in self.grids]
+        pairs, _ = self.consequences(modes, voted)
+        local = [(self._local(a), self._local(b)) for a, b in pairs]
+        labels = _components(len(self.known), local)
+        for index, grid in enumerate(self.grids):
+            if voted[index]:
+                continue
+            inside = labels[self._local(grid.ids.ravel())].reshape(grid.ids.shape)
+            dims = [d for d in range(inside.ndim) if d not in grid.forbidden]
+            if not dims:
+                continue
+            tied = [d for d in dims if _slices_equal(inside, d)]
+            modes[index] = max(tied or dims, key=lambda d: inside.shape[d])
+        return modes
 
     def score(self, modes: list[int]) -> tuple[int, int, int]:
         """Return prunable grids, votes followed and channels to choose from."""
@@ -180,14 +198,16 @@ class _Problem:
         return np.searchsorted(self.known, ids)
 
     def consequences(
-        self, modes: list[int]
+        self, modes: list[int], only: list[bool] | None = None
     ) -> tuple[Pairs, list[tuple[Ids, str]]]:
         """Return what a choice ties, and what it freezes."""
         pairs: Pairs = []
         freezes: list[tuple[Ids, str]] = []
-        for grid, couplings, mode in zip(
-            self.grids, self.couplings, modes, strict=True
+        for index, (grid, couplings, mode) in enumerate(
+            zip(self.grids, self.couplings, modes, strict=True)
         ):
+            if only is not None and not only[index]:
+                continue
             rows = np.moveaxis(grid.ids, mode, 0).reshape(grid.ids.shape[mode], -1)
             if rows.shape[1] > 1:
                 first = np.repeat(rows[:, :1], rows.shape[1] - 1, axis=1)
@@ -204,3 +224,8 @@ class _Problem:
                 first = np.repeat(rows[:, :1], lines.shape[1], axis=1)
                 pairs.append((first.ravel(), lines.ravel()))
         return pairs, freezes
+
+
+def _slices_equal(labels: Ids, dim: int) -> bool:
+    rows = np.moveaxis(labels, dim, 0).reshape(labels.shape[dim], -1)
+    return bool((rows == rows[:, :1]).all())

@@ -101,8 +101,8 @@ class _DropFlow(Flow):
     def couple(self, field: Tensor, dims: Sequence[int], part: Tensor) -> None:
         pass
 
-    def forbid(self, field: Tensor, dim: int, reason: str) -> None:
-        pass
+    def forbid(self, field: Tensor, dim: int, reason: str) -> bool:
+        return False
 
     def size_argument(self, value: int, field: Tensor, dim: int) -> None:
         pass

@@ -49,7 +49,9 @@ def convolved(
     joint = [x.shape[0], groups, outputs // groups, inputs // groups]
     x_fields = []
     for field in channels_only(flow, x, flow.of(x), 2):
-        lines = reshaped(field[(..., *[0] * (x.dim() - 2))], (joint[0], groups, joint[3]))
+        lines = reshaped(
+            field[(..., *[0] * (x.dim() - 2))], (joint[0], groups, joint[3])
+        )
         if {1, 2} <= set(varying(lines)):
             flow.grid(lines, prefer=1)
         x_fields.append(lines[:, :, None, :])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..fields import compacted, varying
@@ -33,7 +32,11 @@ def _cpu(indices: list[Any]) -> tuple:
 @rule("aten::index_select")
 def index_select(flow: Flow, call: OpCall) -> None:
     """Pick slices by numbers."""
-    x, dim, numbers = call.args[0], call.args[1] % call.args[0].dim(), call.args[2].cpu()
+    x, dim, numbers = (
+        call.args[0],
+        call.args[1] % call.args[0].dim(),
+        call.args[2].cpu(),
+    )
     fields = []
     for field in flow.of(x):
         if dim in varying(field):
@@ -46,7 +49,11 @@ def index_select(flow: Flow, call: OpCall) -> None:
 @rule("aten::gather", "aten::take_along_dim")
 def gather(flow: Flow, call: OpCall) -> None:
     """Pick along a dim that has no channels."""
-    x, dim, numbers = call.args[0], call.args[1] % max(call.args[0].dim(), 1), call.args[2]
+    x, dim, numbers = (
+        call.args[0],
+        call.args[1] % max(call.args[0].dim(), 1),
+        call.args[2],
+    )
     fields = []
     for field in flow.of(x):
         inside = varying(field)
@@ -76,6 +83,9 @@ def index_put(flow: Flow, call: OpCall) -> None:
     else:
         places, values = list(call.args[1]), call.args[2]
     fields = flow.of(x)
+    if values.numel() == 0 or x.numel() == 0:
+        flow.set(result, fields)
+        return
     there = [compacted(field[_cpu(places)]) for field in fields]
     target = x[_cpu(places)].shape if not fields else there[0].shape
     lead = len(target) - values.dim()

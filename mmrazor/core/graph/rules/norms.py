@@ -29,7 +29,12 @@ def batch_norm(flow: Flow, call: OpCall) -> None:
     flow.set(result, _with_channel_vectors(flow, x, flow.of(x), parts))
 
 
-@rule("aten::native_layer_norm", "aten::layer_norm", "aten::_fused_rms_norm", "aten::rms_norm")
+@rule(
+    "aten::native_layer_norm",
+    "aten::layer_norm",
+    "aten::_fused_rms_norm",
+    "aten::rms_norm",
+)
 def layer_norm(flow: Flow, call: OpCall) -> None:
     """Tie the last dims to weight and bias."""
     x, shape, result = call.args[0], call.args[1], first_result(call)
@@ -88,7 +93,9 @@ def reduction(flow: Flow, call: OpCall) -> None:
         operands = [aligned(t, flow.of(t), call.result.dim()) for t in [x, *others]]
         flow.set(call.result, flow.merge(operands, call.result.shape))
         return
-    place = {"norm": 2, "linalg_vector_norm": 2}.get(call.name.removeprefix("aten::"), 1)
+    place = {"norm": 2, "linalg_vector_norm": 2}.get(
+        call.name.removeprefix("aten::"), 1
+    )
     given = argument(call, place, "dim")
     if isinstance(given, (float, bool)):
         given = None
@@ -98,7 +105,13 @@ def reduction(flow: Flow, call: OpCall) -> None:
         flow.set(result, flow.reduce(flow.of(x), dims, keepdim) if result.dim() else [])
 
 
-@rule("aten::_softmax", "aten::_log_softmax", "aten::_safe_softmax", "aten::softmax", "aten::log_softmax")
+@rule(
+    "aten::_softmax",
+    "aten::_log_softmax",
+    "aten::_safe_softmax",
+    "aten::softmax",
+    "aten::log_softmax",
+)
 def softmax(flow: Flow, call: OpCall) -> None:
     """Normalise along a dim; channels stay where they are."""
     flow.set(call.result, flow.of(call.args[0]))
@@ -110,7 +123,9 @@ def ordering(flow: Flow, call: OpCall) -> None:
     x = call.args[0]
     place = 2 if call.name == "aten::topk" else 1
     dim = argument(call, place, "dim", -1)
-    dim = (dim if isinstance(dim, int) and not isinstance(dim, bool) else -1) % max(x.dim(), 1)
+    dim = (dim if isinstance(dim, int) and not isinstance(dim, bool) else -1) % max(
+        x.dim(), 1
+    )
     for field in flow.of(x):
         if dim in varying(field):
             flow.forbid(field, dim, "is sorted along its channels")
@@ -156,7 +171,9 @@ def grid_sampler(flow: Flow, call: OpCall) -> None:
     """Sample space at given points; batches of heads stay together with their points."""
     x, grid, result = call.args[0], call.args[1], call.result
     tail = (None,) * (x.dim() - 2)
-    fields = [f[(..., *[0] * (x.dim() - 2))] for f in channels_only(flow, x, flow.of(x), 2)]
+    fields = [
+        f[(..., *[0] * (x.dim() - 2))] for f in channels_only(flow, x, flow.of(x), 2)
+    ]
     points = channels_only(flow, grid, flow.of(grid), 1)
     points = [f[(..., *[0] * (grid.dim() - 1))][:, None] for f in points]
     operands = [(list(x.shape[:2]), fields), ([len(grid), 1], points)]
@@ -172,8 +189,10 @@ def im2col(flow: Flow, call: OpCall) -> None:
     fields = []
     for field in channels_only(flow, x, flow.of(x), x.dim() - 2):
         lines = field[..., 0, 0]
-        wide = lines.repeat_interleave(times, dim=-1) if x.dim() - 3 in varying(lines) else (
-            lines.narrow(-1, 0, 1).expand(*lines.shape[:-1], result.shape[-2])
+        wide = (
+            lines.repeat_interleave(times, dim=-1)
+            if x.dim() - 3 in varying(lines)
+            else (lines.narrow(-1, 0, 1).expand(*lines.shape[:-1], result.shape[-2]))
         )
         fields.append(wide[..., None].expand(result.shape))
     flow.set(result, fields)

@@ -58,7 +58,8 @@ def pointwise(flow: Flow, call: OpCall) -> None:
             flow.freeze(each, "is reduced in a way that is not followed")
         return
     operands = [
-        aligned(tensor, each, ndim) for tensor, each in zip(tensors, fields, strict=True)
+        aligned(tensor, each, ndim)
+        for tensor, each in zip(tensors, fields, strict=True)
     ]
     flow.set(result, flow.merge(operands, result.shape))
 
@@ -66,10 +67,18 @@ def pointwise(flow: Flow, call: OpCall) -> None:
 @rule(
     *(
         f"aten::{name}"
-        for name in (
-            "zeros ones full empty new_zeros new_ones new_full new_empty "
-            "new_empty_strided empty_strided"
-        ).split()
+        for name in [
+            "zeros",
+            "ones",
+            "full",
+            "empty",
+            "new_zeros",
+            "new_ones",
+            "new_full",
+            "new_empty",
+            "new_empty_strided",
+            "empty_strided",
+        ]
     )
 )
 def make_constant(flow: Flow, call: OpCall) -> None:

@@ -113,7 +113,9 @@ def cut(flow: Flow, call: OpCall) -> None:
                 if 1 < bound < size:
                     flow.size_argument(bound, field.narrow(dim, 0, bound), dim)
             if 1 < stop - start < size:
-                flow.size_argument(stop - start, field.narrow(dim, start, stop - start), dim)
+                flow.size_argument(
+                    stop - start, field.narrow(dim, start, stop - start), dim
+                )
     flow.set(result, parts)
 
 
@@ -126,7 +128,12 @@ def split(flow: Flow, call: OpCall) -> None:
     for field in flow.of(source):
         equal = len(set(sizes)) == 1 and len(sizes) > 1
         if equal and sizes[0] > 1 and dim in varying(field):
-            shape = [*source.shape[:dim], len(sizes), sizes[0], *source.shape[dim + 1 :]]
+            shape = [
+                *source.shape[:dim],
+                len(sizes),
+                sizes[0],
+                *source.shape[dim + 1 :],
+            ]
             grid = flow.split_grid(field, shape, prefer=dim + 1)
             if dim in varying(grid):
                 flow.forbid(grid, dim, "is split into a fixed number of parts")
@@ -143,7 +150,9 @@ def split(flow: Flow, call: OpCall) -> None:
 def along(flow: Flow, call: OpCall) -> None:
     """Roll or accumulate: only fields along other dims are handed on."""
     source = call.args[0]
-    dims = dims_of(argument(call, 2 if call.name == "aten::roll" else 1, "dims"), source.dim())
+    dims = dims_of(
+        argument(call, 2 if call.name == "aten::roll" else 1, "dims"), source.dim()
+    )
     for field in flow.of(source):
         for dim in set(varying(field)) & set(dims):
             flow.forbid(field, dim, "is moved along its channels")
@@ -196,7 +205,9 @@ def pixel_shuffle(flow: Flow, call: OpCall) -> None:
         if call.name == "aten::pixel_shuffle":
             shape = [*lead, result.shape[-3], factor * factor, *source.shape[-2:]]
             grid = flow.split_grid(field, shape, prefer=depth)
-            line = grid if depth + 1 not in varying(grid) else flow.project(grid, (depth,))
+            line = (
+                grid if depth + 1 not in varying(grid) else flow.project(grid, (depth,))
+            )
             line = line.select(depth + 1, 0).narrow(-1, 0, 1).narrow(-2, 0, 1)
         else:
             line = field.narrow(-1, 0, 1).narrow(-2, 0, 1)
@@ -216,3 +227,13 @@ def channel_shuffle(flow: Flow, call: OpCall) -> None:
         grid = flow.split_grid(field, shape)
         fields.append(reshaped(grid.transpose(1, 2), source.shape))
     flow.set(call.result, fields)
+
+
+@rule("aten::as_strided")
+def as_strided(flow: Flow, call: OpCall) -> None:
+    """Another layout of the same elements (pooling of channels-last maps) is a copy."""
+    source, result = call.args[0], call.result
+    if source.shape == result.shape:
+        flow.set(result, flow.of(source))
+    else:
+        flow.freeze(flow.of(source), "is viewed with strides of its own")

@@ -1,0 +1,109 @@
+# The functions that the Python door and tools/prune.py share.
+"""Prune a model, and rebuild a pruned one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..core.graph import Cuts, slim
+from ..core.space import Subnet
+from ..models.architectures import load_weights
+from ..models.pruners import Budget, Importance, Pruned, prune_model
+
+
+def prune(
+    model: nn.Module,
+    inputs: Any,
+    budget: Budget | Mapping[str, Any],
+    importance: str | Mapping[str, Any] | Importance = "L1Importance",
+    *,
+    ranking: str = "global",
+    divisor: int = 1,
+    min_keep: int | float = 1,
+    ignore: Sequence[str] = (),
+    tie: Sequence[Sequence[str]] = (),
+    whole: Sequence[str] = (),
+) -> Pruned:
+    """Return a smaller model within a budget, checked against the original.
+
+    Args:
+        model: Any module; it is left as it was.
+        inputs: What it is called with: a tensor, a tuple of arguments or a dict of
+            keyword arguments; see ``mmrazor.example_inputs``.
+        budget: ``dict(macs=0.5)``: a fraction of the dense model, or an absolute number
+            (``macs=2.0e9``, ``params=...``), or several of them.
+        importance: Ranks the channels: a name, a config or an object. Those that read
+            gradients (``TaylorImportance``) want ``loss.backward()`` run before.
+        ranking: ``global``, one threshold for all groups, or ``local``, the same share
+            of each.
+        divisor: Kept channels are a multiple of this in every group.
+        min_keep: Channels that each group keeps at least, or a fraction of them.
+        ignore: Modules whose parameters keep their size.
+        tie: Lists of modules whose outputs must keep the same channels.
+        whole: Modules to treat as one.
+
+    Returns:
+        The new model with its Subnet, cost, and the difference found by running it.
+
+    Raises:
+        TraceError: If the model does not run on the inputs.
+        NothingPrunableError: If no group can be pruned; the text says why.
+        ValueError: If an argument is wrong or the budget cannot be reached.
+
+    Example:
+        >>> import torch
+        >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> pruned = prune(net, torch.rand(1, 4), budget=dict(macs=0.5))
+        >>> pruned.model[0].out_features, pruned.cost.macs / pruned.dense_cost.macs
+        (4, 0.5)
+    """
+    return prune_model(
+        model,
+        inputs,
+        budget,
+        importance,
+        ranking=ranking,
+        divisor=divisor,
+        min_keep=min_keep,
+        ignore=ignore,
+        tie=tie,
+        whole=whole,
+    )
+
+
+def load_subnet(
+    model: nn.Module,
+    subnet: Subnet | str | os.PathLike[str],
+    weights: str | os.PathLike[str] | None = None,
+) -> nn.Module:
+    """Rebuild a pruned model; nothing is traced and nothing unpickled.
+
+    Args:
+        model: The original architecture, with any weights.
+        subnet: The Subnet or its file.
+        weights: Checkpoint of the pruned model.
+
+    Returns:
+        A new, smaller module.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If the Subnet belongs to another model or its file is faulty, or the
+            weights do not fit.
+    """
+    if not isinstance(subnet, Subnet):
+        subnet = Subnet.load(Path(subnet))
+    if subnet.slots is None:
+        raise ValueError(
+            f"Subnet '{subnet.path or subnet.space}' has no slots: it was not made by "
+            "pruning. Build the search space it belongs to and select its choices."
+        )
+    small = slim(model, Cuts.from_dict(subnet.slots))
+    if weights is not None:
+        load_weights(small, weights)
+    return small
