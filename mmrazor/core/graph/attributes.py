@@ -94,12 +94,10 @@ def attribute_values(
         if found is None:
             found = _of_module(module, changes.get(path, {}))
             found.update(_named_like_axes(module, path, slots, found))
+            _of_children(module, path, changes.get(path, {}), found, attributes)
         found = {k: v for k, v in found.items() if getattr(module, k) != v}
         if found:
-            attributes[path] = found
-    for path in list(attributes):
-        if any(path == f"{outer}.out_proj" for outer in replaced):
-            pass  # plain linear layer inside: keeps its own attributes
+            attributes.setdefault(path, {}).update(found)
     return attributes, replaced
 
 
@@ -187,6 +185,32 @@ def _of_module(
             new = [_likeliest(numbers[v], v) if v in numbers else v for v in value]
             changed[name] = new
     return changed
+
+
+# What a module reads of its children when it reshapes what they return.
+_WIDTHS = ("embed_dims", "embed_dim", "out_channels", "num_features", "dim", "channels")
+
+
+def _of_children(
+    module: nn.Module,
+    path: str,
+    numbers: Mapping[int, Counter[int]],
+    known: Mapping[str, Any],
+    attributes: dict[str, dict[str, Any]],
+) -> None:
+    """Change widths that a module reads from its children, not from itself."""
+    own = {value for value in vars(module).values() if isinstance(value, int)}
+    for value, options in numbers.items():
+        new = _likeliest(options, value)
+        if value in own or new == value:
+            continue
+        for name, child in module.named_modules():
+            if not name or type(child).__module__.startswith("torch.nn"):
+                continue
+            for width in _WIDTHS:
+                if vars(child).get(width) == value:
+                    place = f"{path}.{name}".lstrip(".")
+                    attributes.setdefault(place, {}).setdefault(width, new)
 
 
 def _named_like_axes(

@@ -97,6 +97,8 @@ def cut(flow: Flow, call: OpCall) -> None:
     start = min(start + size if start < 0 else start, size)
     stop = start + (result.shape[dim] - 1) * step + 1 if result.shape[dim] else start
     fields = flow.of(source)
+    if step == 1:
+        _equal_parts(flow, source, dim, start, stop)
     # a field is cut with its own stride, so that equal ranges stay equal views
     parts = [f.narrow(dim, start, stop - start) for f in fields]
     if step != 1:
@@ -119,24 +121,37 @@ def cut(flow: Flow, call: OpCall) -> None:
     flow.set(result, parts)
 
 
+_MOST_PARTS = 4
+
+
+def _equal_parts(flow: Flow, source: Tensor, dim: int, start: int, stop: int) -> None:
+    """Take a half, third or quarter as part of an equal split: code may count it."""
+    size, length = source.shape[dim], stop - start
+    if length < 2 or size % length or start % length:
+        return
+    parts = size // length
+    if 1 < parts <= _MOST_PARTS:
+        _split_equally(flow, source, dim, parts)
+
+
+def _split_equally(flow: Flow, source: Tensor, dim: int, parts: int) -> None:
+    shape = list(source.shape)
+    shape[dim : dim + 1] = [parts, source.shape[dim] // parts]
+    for field in flow.of(source):
+        if dim in varying(field):
+            grid = flow.split_grid(field, shape, prefer=dim + 1)
+            if dim in varying(grid):
+                flow.forbid(grid, dim, "is split into a fixed number of parts")
+
+
 @rule("aten::split", "aten::split_with_sizes", "aten::chunk", "aten::tensor_split")
 def split(flow: Flow, call: OpCall) -> None:
     """Cut into parts; equal parts are a grid, since code may count instead of name."""
     source, parts = call.args[0], call.result
     dim = argument(call, 2, "dim", 0) % source.dim()
     sizes = [part.shape[dim] for part in parts]
-    for field in flow.of(source):
-        equal = len(set(sizes)) == 1 and len(sizes) > 1
-        if equal and sizes[0] > 1 and dim in varying(field):
-            shape = [
-                *source.shape[:dim],
-                len(sizes),
-                sizes[0],
-                *source.shape[dim + 1 :],
-            ]
-            grid = flow.split_grid(field, shape, prefer=dim + 1)
-            if dim in varying(grid):
-                flow.forbid(grid, dim, "is split into a fixed number of parts")
+    if len(set(sizes)) == 1 and len(sizes) > 1 and sizes[0] > 1:
+        _split_equally(flow, source, dim, len(sizes))
     starts = [sum(sizes[:index]) for index in range(len(sizes))]
     for part, start, size in zip(parts, starts, sizes, strict=True):
         pieces = [field.narrow(dim, start, size) for field in flow.of(source)]
