@@ -1,7 +1,13 @@
 """Hooks beside mmengine's."""
 
 from .check_checkpoint_hook import CheckCheckpointHook
+from .keep_sparsity_hook import KeepSparsityHook
 from .random_state_hook import RandomStateHook
 from .stop_distill_hook import StopDistillHook
 
-__all__ = ["CheckCheckpointHook", "RandomStateHook", "StopDistillHook"]
+__all__ = [
+    "CheckCheckpointHook",
+    "KeepSparsityHook",
+    "RandomStateHook",
+    "StopDistillHook",
+]
