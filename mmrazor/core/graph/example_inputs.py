@@ -5,16 +5,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from importlib import import_module
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from mmengine.model import BaseModel
-from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
 from ..forward import call_model, device_and_dtype, evaluating
+from .data_samples import clip_samples, data_samples, takes_clips
+from .trace import tensors_in
 
 _MODES = ("tensor", "predict", "loss")
 # What models raise that do not support a mode, or not in this state.
@@ -35,10 +35,11 @@ def example_inputs(
 ) -> dict[str, Any]:
     """Return keyword arguments of one forward pass: ``model(**example_inputs(model))``.
 
-    Models of the OpenMMLab libraries get images and data samples, in the first of the
-    modes ``tensor``, ``predict`` and ``loss`` that they run in; plain torch models get
-    one tensor under the name of their first argument. Values are the same on every
-    call; the random state stays as it was.
+    Models of the OpenMMLab libraries get images (trackers may get pairs of frames) and
+    data samples, in the first of the modes ``tensor``, ``predict`` and ``loss`` that
+    they run in; a mode that finds nothing on these images, and so computes no number,
+    comes last. Plain torch models get one tensor under the name of their first
+    argument. Values are the same on every call; the random state stays as it was.
 
     Args:
         model: Tells the number of channels, the device and the dtype.
@@ -64,23 +65,39 @@ def example_inputs(
     if not isinstance(model, BaseModel):
         shape = _first_shape(model, size, batch_size)
         return {_first_argument(model): _plain_batch(model, shape)}
-    refusals = []
-    for channels in _channel_counts(model):
-        images = _batch(model, (batch_size, channels, *size))
-        inputs: dict[str, Any] = {"inputs": images}
-        samples = _data_samples(model, images)
-        if samples is not None:
-            inputs["data_samples"] = samples
+    refusals, empty = [], None
+    for kind, inputs in _host_batches(model, size, batch_size):
         for mode in _MODES:
-            refusal = _refusal(model, {**inputs, "mode": mode})
-            if refusal is None:
+            refusal, has_values = _trial(model, {**inputs, "mode": mode})
+            if has_values:
                 return {**inputs, "mode": mode}
-            refusals.append(f"{mode} mode, {channels} channels: {refusal}")
+            refusals.append(f"{mode} mode, {kind}: {refusal}")
+            if refusal is None and empty is None:
+                empty = {**inputs, "mode": mode}
+    if empty is not None:
+        return empty
     raise ValueError(
         f"{type(model).__name__} does not run on images of {height} x {width}. "
         f"{'; '.join(refusals)}. Try another image_size, or write the inputs by hand: "
         "dict(inputs=..., data_samples=..., mode=...)."
     )
+
+
+def _host_batches(
+    model: BaseModel, size: tuple[int, int], batch_size: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield inputs worth trying, with a word for each, the likeliest first."""
+    # An Algorithm takes what its Architecture takes.
+    architecture = getattr(model, "architecture", model)
+    for channels in _channel_counts(model):
+        images = _batch(model, (batch_size, channels, *size))
+        samples = data_samples(architecture, images)
+        given = {} if samples is None else {"data_samples": samples}
+        yield f"{channels} channels", {"inputs": images, **given}
+        if takes_clips(architecture):
+            pairs = _batch(model, (batch_size, 2, channels, *size))
+            clips = {"inputs": pairs, "data_samples": clip_samples(pairs)}
+            yield f"pairs of frames, {channels} channels", clips
 
 
 def _batch(model: nn.Module, shape: Sequence[int]) -> Tensor:
@@ -129,97 +146,19 @@ def _first_argument(model: nn.Module) -> str:
     )
 
 
-def _refusal(model: nn.Module, inputs: dict[str, Any]) -> str | None:
-    """Return why a model does not run on some inputs, ``None`` if it does."""
+def _trial(model: nn.Module, inputs: dict[str, Any]) -> tuple[str | None, bool]:
+    """Run a model; return why it does not run, and whether it computes any number."""
     devices = [inputs["inputs"].device] if inputs["inputs"].is_cuda else []
     try:
         with torch.random.fork_rng(devices), evaluating(model):
             output = call_model(model, inputs)
     except _REFUSALS as err:
-        return f"{type(err).__name__}: {str(err).splitlines()[0] if str(err) else ''}"
-    return "returned nothing" if output is None else None
-
-
-def _data_samples(model: nn.Module, images: Any) -> list[Any] | None:
-    """Make data samples with meta information and labels as the host library does."""
-    # An Algorithm takes what its Architecture takes.
-    model = getattr(model, "architecture", model)
-    for kind in type(model).__mro__:
-        host = kind.__module__.partition(".")[0]
-        if host in _SAMPLES:
-            return _SAMPLES[host](images)
-    return None
-
-
-def _meta(images: Tensor, index: int) -> dict[str, Any]:
-    size = tuple(images.shape[-2:])
-    return {
-        "img_id": index,
-        "img_path": "",
-        "img_shape": size,
-        "ori_shape": size,
-        "pad_shape": size,
-        "batch_input_shape": size,
-        "scale_factor": (1.0, 1.0),
-        "flip": False,
-        "flip_direction": None,
-        "padding_size": [0, 0, 0, 0],
-        "img_padding_size": [0, 0, 0, 0],
-    }
-
-
-def _mmpretrain_samples(images: Tensor) -> list[Any]:
-    kind = import_module("mmpretrain.structures").DataSample
-    samples = [kind(metainfo=_meta(images, i)) for i in range(len(images))]
-    return [sample.set_gt_label(0).to(images.device) for sample in samples]
-
-
-def _mmdet_samples(images: Tensor) -> list[Any]:
-    kind = import_module("mmdet.structures").DetDataSample
-    masks = import_module("mmdet.structures.mask").BitmapMasks
-    height, width = images.shape[-2:]
-    box = images.new_tensor(
-        [[0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height]]
-    )
-    samples = []
-    for i in range(len(images)):
-        sample = kind(metainfo=_meta(images, i))
-        mask = torch.zeros(1, height, width, dtype=torch.uint8)
-        mask[:, height // 4 : height * 3 // 4, width // 4 : width * 3 // 4] = 1
-        sample.gt_instances = InstanceData(
-            bboxes=box.clone(),
-            labels=torch.zeros(1, dtype=torch.long, device=images.device),
-            masks=masks(mask.numpy(), height, width),
+        return (
+            f"{type(err).__name__}: {str(err).splitlines()[0] if str(err) else ''}",
+            False,
         )
-        sample.ignored_instances = InstanceData(
-            bboxes=box[:0].clone(), labels=sample.gt_instances.labels[:0]
-        )
-        # Two-stage heads without their own proposals (Fast R-CNN) ask for these.
-        sample.proposals = InstanceData(bboxes=box.clone(), scores=box.new_ones(1))
-        sample.gt_sem_seg = _no_labels(images)
-        samples.append(sample)
-    return samples
-
-
-def _mmseg_samples(images: Tensor) -> list[Any]:
-    kind = import_module("mmseg.structures").SegDataSample
-    samples = []
-    for i in range(len(images)):
-        sample = kind(metainfo=_meta(images, i))
-        sample.gt_sem_seg = _no_labels(images)
-        samples.append(sample)
-    return samples
-
-
-def _no_labels(images: Tensor) -> PixelData:
-    """Return a semantic map that is class 0 everywhere."""
-    size = images.shape[-2:]
-    pixels = torch.zeros(1, *size, dtype=torch.long, device=images.device)
-    return PixelData(data=pixels, sem_seg=pixels.clone())
-
-
-_SAMPLES = {
-    "mmpretrain": _mmpretrain_samples,
-    "mmdet": _mmdet_samples,
-    "mmseg": _mmseg_samples,
-}
+    if output is None:
+        return "returned nothing", False
+    given = {id(tensor) for tensor in tensors_in(inputs)}
+    numbers = (t for t in tensors_in(output) if t.is_floating_point() and t.numel())
+    return None, any(id(tensor) not in given for tensor in numbers)

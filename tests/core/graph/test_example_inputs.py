@@ -8,6 +8,7 @@ from torch import nn
 from mmrazor.core.forward import call_model, evaluating
 from mmrazor.core.graph import example_inputs
 from mmrazor.models.architectures import build_architecture
+from tests.core.graph.test_data_samples import tracker
 from tests.tiny_models import TINY
 
 
@@ -110,3 +111,34 @@ def test_forward_without_a_named_argument() -> None:
 def test_sizes_that_are_not_positive(changes) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         example_inputs(nn.Conv2d(3, 1, 1), **changes)
+
+
+def test_trackers_get_pairs_of_frames() -> None:
+    model = tracker()
+    inputs = example_inputs(model, (64, 64))
+    assert inputs["mode"] == "predict"
+    assert inputs["inputs"].shape == (1, 2, 3, 64, 64)
+    with evaluating(model):
+        output = call_model(model, inputs)
+    assert len(output[0]) == 2  # frames
+
+
+class FindsNothing(BaseModel):
+    """Predicts no boxes, and hands the boxes it was given on; can tell its loss."""
+
+    def __init__(self, has_loss: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.has_loss = has_loss
+
+    def forward(self, inputs, data_samples=None, mode="tensor"):
+        if mode == "predict":
+            return [inputs, self.weight[:0]]
+        if mode == "loss" and self.has_loss:
+            return {"loss": self.weight * inputs.sum()}
+        raise NotImplementedError(mode)
+
+
+@pytest.mark.parametrize(("has_loss", "mode"), [(True, "loss"), (False, "predict")])
+def test_mode_without_numbers_comes_last(has_loss: bool, mode: str) -> None:
+    assert example_inputs(FindsNothing(has_loss), (8, 8))["mode"] == mode
