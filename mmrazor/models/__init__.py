@@ -1,5 +1,5 @@
 """Algorithms and the parts they are made of."""
 
-from . import algorithms, architectures, distillers, losses
+from . import algorithms, architectures, distillers, losses, pruners
 
-__all__ = ["algorithms", "architectures", "distillers", "losses"]
+__all__ = ["algorithms", "architectures", "distillers", "losses", "pruners"]

@@ -1,0 +1,54 @@
+"""Pruners: which channels of an Architecture are kept, by importance and budget."""
+
+from .budget import Budget, channels_per_unit, kept_units
+from .importances import (
+    BNScaleImportance,
+    FisherImportance,
+    FPGMImportance,
+    GroupNormImportance,
+    Importance,
+    ImportanceError,
+    L1Importance,
+    L2Importance,
+    LAMPImportance,
+    RandomImportance,
+    TaylorImportance,
+    build_importance,
+)
+from .pruner import (
+    NothingPrunableError,
+    Pruned,
+    cost_table,
+    prune_graph,
+    prune_model,
+    search_space,
+    subnet_of,
+)
+from .semi_structured import SemiStructuredPruner, semi_structured_
+
+__all__ = [
+    "BNScaleImportance",
+    "Budget",
+    "FPGMImportance",
+    "FisherImportance",
+    "GroupNormImportance",
+    "Importance",
+    "ImportanceError",
+    "L1Importance",
+    "L2Importance",
+    "LAMPImportance",
+    "NothingPrunableError",
+    "Pruned",
+    "RandomImportance",
+    "SemiStructuredPruner",
+    "TaylorImportance",
+    "build_importance",
+    "channels_per_unit",
+    "cost_table",
+    "kept_units",
+    "prune_graph",
+    "prune_model",
+    "search_space",
+    "semi_structured_",
+    "subnet_of",
+]
