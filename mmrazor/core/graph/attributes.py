@@ -183,7 +183,8 @@ def _of_module(
                 changed[name] = _likeliest(numbers[value], value)
         elif isinstance(value, (list, tuple)) and value and _all_int(value):
             new = [_likeliest(numbers[v], v) if v in numbers else v for v in value]
-            changed[name] = new
+            if new != list(value):
+                changed[name] = new
     return changed
 
 

@@ -16,7 +16,7 @@ from .table import argument, rule
 @rule("aten::cat", "aten::concat", "aten::concatenate")
 def cat(flow: Flow, call: OpCall) -> None:
     """Join along a dim: lines along it are joined, what lies across it is tied."""
-    tensors = [t for t in call.args[0] if t.dim() > 1 or t.numel() > 0]
+    tensors = [t for t in call.args[0] if t.numel() > 0]
     result = call.result
     dim = argument(call, 1, "dim", 0) % result.dim()
     parts = [(t, flow.of(t)) for t in tensors]

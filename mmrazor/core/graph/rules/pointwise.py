@@ -7,7 +7,8 @@ from torch import Tensor
 from ..fields import varying
 from ..flow import Flow, aligned
 from ..trace import OpCall, tensors_in
-from .table import first_result, rule
+from .table import argument, first_result, rule
+from .views import split_equally
 
 _ONE_INPUT = (
     "relu relu6 elu gelu silu mish hardtanh hardswish hardsigmoid sigmoid tanh softplus "
@@ -62,6 +63,20 @@ def pointwise(flow: Flow, call: OpCall) -> None:
         for tensor, each in zip(tensors, fields, strict=True)
     ]
     flow.set(result, flow.merge(operands, result.shape))
+
+
+@rule("aten::glu")
+def gated(flow: Flow, call: OpCall) -> None:
+    """Multiply one half of a dim by a function of the other half."""
+    source, result = call.args[0], call.result
+    dim = argument(call, 1, "dim", -1) % source.dim()
+    split_equally(flow, source, dim, 2)
+    half = result.shape[dim]
+    halves = [
+        (result.shape, [field.narrow(dim, start, half) for field in flow.of(source)])
+        for start in (0, half)
+    ]
+    flow.set(result, flow.merge(halves, result.shape))
 
 
 @rule(

@@ -131,10 +131,11 @@ def _equal_parts(flow: Flow, source: Tensor, dim: int, start: int, stop: int) ->
         return
     parts = size // length
     if 1 < parts <= _MOST_PARTS:
-        _split_equally(flow, source, dim, parts)
+        split_equally(flow, source, dim, parts)
 
 
-def _split_equally(flow: Flow, source: Tensor, dim: int, parts: int) -> None:
+def split_equally(flow: Flow, source: Tensor, dim: int, parts: int) -> None:
+    """Let the parts that code cuts a dim into lose the same places each."""
     shape = list(source.shape)
     shape[dim : dim + 1] = [parts, source.shape[dim] // parts]
     for field in flow.of(source):
@@ -151,7 +152,7 @@ def split(flow: Flow, call: OpCall) -> None:
     dim = argument(call, 2, "dim", 0) % source.dim()
     sizes = [part.shape[dim] for part in parts]
     if len(set(sizes)) == 1 and len(sizes) > 1 and sizes[0] > 1:
-        _split_equally(flow, source, dim, len(sizes))
+        split_equally(flow, source, dim, len(sizes))
     starts = [sum(sizes[:index]) for index in range(len(sizes))]
     for part, start, size in zip(parts, starts, sizes, strict=True):
         pieces = [field.narrow(dim, start, size) for field in flow.of(source)]
