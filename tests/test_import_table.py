@@ -67,7 +67,9 @@ ALLOWED: dict[str, set[str]] = {
     "models.quantizers": {
         *("models.mutables", "core.space", "core.capture", "core.graph"),
     },
-    "models.architectures": {"models.ops", "models.mutables"},
+    "models.architectures": {
+        *("models.ops", "models.mutables", "core.graph", "core.space"),
+    },
     "models.algorithms": BELOW_ALGORITHMS,
     "datasets": set(),
     "apis": {

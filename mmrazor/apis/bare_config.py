@@ -1,3 +1,5 @@
+# A pruned model is the exception: no host can build one, so its config keeps one word
+# of ours, ``mmrazor.SubnetModel``, around the host's own model dict.
 """Turn the config of a run into one that the host library runs without mmrazor."""
 
 from __future__ import annotations
@@ -9,10 +11,12 @@ from mmengine.config import Config, ConfigDict
 
 from .. import compat
 from ..models.architectures import ArchitectureConfig, architecture_config
+from ..models.architectures.resolve import is_pruned, names_weights, pruned_from
 from ..registry import HOOKS, LOOPS
 from .image_size import test_pipeline
 
 _OURS = "mmrazor."
+_PRUNED = "mmrazor.SubnetModel"
 _STAGES = ("val", "test")
 # Settings of a run that a test with the host's own tools reads.
 _KEPT = (
@@ -39,7 +43,7 @@ def architecture_of(cfg: Config) -> ArchitectureConfig:
     model = cfg.get("model")
     if not isinstance(model, Mapping):
         raise ValueError(f"Config '{cfg.filename}' has no 'model' dict.")
-    if "architecture" not in model:
+    if "architecture" not in model or is_pruned(model):
         return architecture_config(cfg)
     preprocessor = model.get("data_preprocessor") or cfg.get("data_preprocessor")
     return architecture_config(model["architecture"], preprocessor)
@@ -53,7 +57,8 @@ def bare_config(cfg: Config) -> Config:
 
     Returns:
         Model (weights to download left out), val and test loaders, evaluators and
-        loops, and the run settings; all names are those of the host library.
+        loops, and the run settings; all names are those of the host library. Only a
+        pruned model is still a ``mmrazor.SubnetModel`` with the path of its Subnet.
 
     Raises:
         ValueError: If something in it needs mmrazor after all.
@@ -61,7 +66,7 @@ def bare_config(cfg: Config) -> Config:
     resolved = architecture_of(cfg)
     scope, run_scope = resolved.scope, cfg.get("default_scope")
     bare: dict[str, Any] = {"default_scope": scope or "mmengine"}
-    bare["model"] = _without_downloads(resolved.model)
+    bare["model"] = _bare_model(resolved)
     given = _plain(cfg)
     for stage in _STAGES:
         source = stage if given.get(f"{stage}_dataloader") else "val"
@@ -81,13 +86,26 @@ def bare_config(cfg: Config) -> Config:
     if run_scope not in (None, "mmengine", "mmrazor", scope):
         _name_scope_(bare, run_scope)
     bare = _with_host_names(bare, bare["default_scope"])
-    left = sorted({name for name in _types(bare) if name.startswith(_OURS)})
+    ours = {name for name in _types(bare) if name.startswith(_OURS)}
+    left = sorted(ours - {_PRUNED})
     if left:
         raise ValueError(
             f"The exported config would need mmrazor for {left}. Replace them by parts "
             f"of '{scope}' with --cfg-options, or leave them out of the test settings."
         )
     return Config(bare)
+
+
+def _bare_model(resolved: ArchitectureConfig) -> dict[str, Any]:
+    if not is_pruned(resolved.model):
+        return _without_downloads(resolved.model)
+    if "subnet" not in resolved.model:
+        raise ValueError(f"{_PRUNED} needs 'subnet', the file of tools/prune.py.")
+    inner = _without_downloads(pruned_from(resolved).model)
+    kept = {"architecture": inner, "subnet": resolved.model["subnet"]}
+    # mmdet's init_detector looks into it before it builds the model.
+    empty: dict[str, Any] = {"backbone": {}} if "backbone" in inner else {}
+    return {"type": _PRUNED, **kept, **empty}
 
 
 def _plain(cfg: Config) -> dict[str, Any]:
@@ -141,19 +159,12 @@ def _without_downloads(value: Any) -> Any:
         kept = {key: _without_downloads(item) for key, item in value.items()}
         if isinstance(kept.get("pretrained"), str):
             kept["pretrained"] = None
-        if _is_pretrained(kept.get("init_cfg")):
+        if names_weights(kept.get("init_cfg")):
             kept["init_cfg"] = None
         return kept
     if isinstance(value, (list, tuple)):
         return type(value)(_without_downloads(item) for item in value)
     return value
-
-
-def _is_pretrained(init_cfg: Any) -> bool:
-    if isinstance(init_cfg, (list, tuple)):
-        return any(_is_pretrained(item) for item in init_cfg)
-    kind = init_cfg.get("type") if isinstance(init_cfg, Mapping) else None
-    return str(kind).rpartition(".")[2] in ("Pretrained", "PretrainedInit")
 
 
 def _with_host_names(value: Any, scope: str) -> Any:

@@ -20,8 +20,10 @@ from torch import nn
 from ..core.cost import Cost, count_cost
 from ..core.files import write_atomically
 from ..core.graph import example_inputs
+from ..core.space import Subnet
 from ..models.architectures import build_architecture, load_weights
 from ..models.architectures.checkpoint import checkpoint_file, read_checkpoint
+from ..models.architectures.resolve import is_pruned
 from .bare_config import bare_config
 from .image_size import test_image_size
 from .onnx import OnnxExportError, OnnxInfo, export_onnx
@@ -34,10 +36,12 @@ class ExportInfo:
 
     Args:
         checkpoint: Weights with the Architecture's own keys, and ``dataset_meta``.
-        config: Config that the host library runs without mmrazor.
+        config: Config that the host library runs without mmrazor; that of a pruned
+            model needs both.
         onnx: The ONNX file, if one was asked for.
         cost: MACs and parameters for one image of ``image_size``.
         image_size: Height and width that cost and ONNX file were made with.
+        subnet: The Subnet of a pruned model, which the config reads.
     """
 
     checkpoint: Path
@@ -45,6 +49,7 @@ class ExportInfo:
     onnx: OnnxInfo | None
     cost: Cost
     image_size: tuple[int, int]
+    subnet: Path | None = None
 
 
 def export_model(
@@ -97,6 +102,7 @@ def export_model(
         "state_dict": _plain_state(model),
     }
     write_atomically(weights_path, lambda path: torch.save(content, path))
+    subnet_path = _copied_subnet_(bare, folder / f"{stem}_subnet.yaml")
     text = _header(bare, stem) + bare.pretty_text
     write_atomically(config_path, lambda path: path.write_text(text, encoding="utf-8"))
     onnx_info = None
@@ -109,7 +115,7 @@ def export_model(
                 "(--no-onnx) to have these two alone."
             ) from err
     cost = count_cost(model, inputs)
-    return ExportInfo(weights_path, config_path, onnx_info, cost, size)
+    return ExportInfo(weights_path, config_path, onnx_info, cost, size, subnet_path)
 
 
 def summary_table(info: ExportInfo) -> Table:
@@ -120,6 +126,8 @@ def summary_table(info: ExportInfo) -> Table:
     table.add_column("value", overflow="fold")
     table.add_row("weights", _file(info.checkpoint))
     table.add_row("config", _file(info.config))
+    if info.subnet is not None:
+        table.add_row("subnet", _file(info.subnet))
     if info.onnx is not None:
         batch = "any" if info.onnx.dynamic_batch else "fixed"
         table.add_row("ONNX", _file(info.onnx.path))
@@ -177,9 +185,23 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+def _copied_subnet_(bare: Config, path: Path) -> Path | None:
+    """Write the Subnet of a pruned model beside its config, which reads it there."""
+    if not is_pruned(bare.model):
+        return None
+    Subnet.load(bare.model.subnet).dump(path)
+    bare.model.subnet = f"{{{{ fileDirname }}}}/{path.name}"
+    return path
+
+
 def _header(bare: Config, stem: str) -> str:
     scope = bare.get("default_scope")
     library = scope if scope and scope != "mmengine" else "mmengine"
+    if is_pruned(bare.model):
+        return (
+            f"# Exported by mmrazor: a pruned model; needs {library} and mmrazor.\n"
+            f"# Test it: python tools/test.py {stem}.py {stem}.pth\n"
+        )
     return (
         f"# Exported by mmrazor; needs {library} alone.\n"
         f"# Test it with the tools/test.py of {library}: "

@@ -33,7 +33,8 @@ def test_image_size(cfg: Config) -> tuple[int, int]:
             "test set cannot be read. Give it: image_size=(height, width), or "
             "--image-size HEIGHT WIDTH."
         )
-    preprocessor = cfg.model.get("data_preprocessor") or {}
+    model = cfg.model.get("architecture") or cfg.model  # of a pruned model
+    preprocessor = model.get("data_preprocessor") or {}
     divisor = preprocessor.get("pad_size_divisor", 1)
     height, width = (-(-length // divisor) * divisor for length in size)
     return height, width

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from ..core.graph import Cuts, slim
 from ..core.space import Subnet
-from ..models.architectures import load_weights
+from ..models.architectures import slimmed
 from ..models.pruners import Budget, Importance, Pruned, prune_model
 
 
@@ -96,14 +94,4 @@ def load_subnet(
         ValueError: If the Subnet belongs to another model or its file is faulty, or the
             weights do not fit.
     """
-    if not isinstance(subnet, Subnet):
-        subnet = Subnet.load(Path(subnet))
-    if subnet.slots is None:
-        raise ValueError(
-            f"Subnet '{subnet.path or subnet.space}' has no slots: it was not made by "
-            "pruning. Build the search space it belongs to and select its choices."
-        )
-    small = slim(model, Cuts.from_dict(subnet.slots))
-    if weights is not None:
-        load_weights(small, weights)
-    return small
+    return slimmed(model, subnet, weights)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...core.cost import Cost, CostTable, Product, count_cost
 from ...core.graph import ChannelGraph, channel_graph, checked_slimming
+from ...core.graph.belongs import shapes_of
 from ...core.graph.cuts import Cuts
 from ...core.space import KeepChannels, SearchSpace, Subnet
 from .budget import Budget, channels_per_unit, kept_units
@@ -140,7 +141,8 @@ def subnet_of(
     choices = {g.name: list(kept.get(g.name, range(g.size))) for g in graph.groups}
     numbers = {"macs": cost.macs, "params": cost.params}
     fingerprint = search_space(graph).fingerprint()
-    return Subnet(fingerprint, choices, cuts.to_dict(), numbers, dict(score or {}))
+    slots = {**cuts.to_dict(), "shapes": shapes_of(graph.model, cuts)}
+    return Subnet(fingerprint, choices, slots, numbers, dict(score or {}))
 
 
 def nothing_prunable(graph: ChannelGraph) -> str:

@@ -1,0 +1,186 @@
+# A pruned model is not an object to pickle: it is the user's own model and a file that
+# says what is left of it. What is built here is the host's model itself, only smaller,
+# so train, test, hooks, checkpoints and deployment need to know nothing of mmrazor.
+"""Build a pruned model from the Architecture it was made from and its Subnet file."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import nn
+
+from ...core.graph.belongs import misfits
+from ...core.graph.cuts import Cuts
+from ...core.graph.slim import slim
+from ...core.space import Subnet
+from ...registry import MODELS
+from .build import build_architecture
+from .checkpoint import checkpoint_file, load_weights, model_state, read_checkpoint
+from .resolve import names_weights, with_settings
+
+SubnetSource = Subnet | str | os.PathLike[str]
+
+
+class SubnetModelError(ValueError):
+    """A Subnet, or weights, that do not fit the model they are used with."""
+
+
+@MODELS.register_module(name="SubnetModel")
+def subnet_model(
+    architecture: Any,
+    subnet: SubnetSource,
+    checkpoint: str | os.PathLike[str] | None = None,
+    data_preprocessor: Mapping[str, Any] | None = None,
+    init_cfg: Any = None,
+    **settings: Any,
+) -> nn.Module:
+    """Build a pruned model: ``type='mmrazor.SubnetModel'`` in any config.
+
+    What is returned is the host's own model, smaller: its type, its state-dict keys,
+    its data preprocessor. Nothing is traced.
+
+    Args:
+        architecture: The model before pruning: anything ``build_architecture`` takes.
+            Weights named there are loaded before the cut.
+        subnet: The Subnet file that ``tools/prune.py`` wrote, or a Subnet.
+        checkpoint: Weights of the pruned model.
+        data_preprocessor: Used where the architecture's own config has none.
+        init_cfg: Of the pruned model, as in mmengine.
+        **settings: Changes to the architecture's settings, such as ``test_cfg``.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        SubnetModelError: If the Subnet belongs to another model or its file is faulty,
+            or the checkpoint does not fit.
+    """
+    source = with_settings(architecture, settings)
+    model = build_architecture(source, data_preprocessor=data_preprocessor)
+    small = slimmed(model, subnet, checkpoint)
+    if init_cfg is not None:
+        if not isinstance(small, BaseModule):
+            raise SubnetModelError(
+                f"{type(small).__name__} is a plain torch module, which has no "
+                "init_cfg. Give checkpoint='weights.pth' in its place."
+            )
+        small.init_cfg = init_cfg
+    return small
+
+
+def slimmed(
+    model: nn.Module,
+    subnet: SubnetSource,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> nn.Module:
+    """Return the pruned model that a Subnet describes.
+
+    Args:
+        model: The model before pruning, with any weights; it is left as it was.
+        subnet: The Subnet or its file.
+        checkpoint: Weights of the pruned model.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        SubnetModelError: If the Subnet belongs to another model or its file is faulty,
+            or the checkpoint does not fit.
+    """
+    loaded = _loaded(subnet)
+    name = f"Subnet '{loaded.path or loaded.space}'"
+    if loaded.slots is None:
+        raise SubnetModelError(
+            f"{name} has no slots: it was not made by pruning. Build the search space "
+            "it belongs to and select its choices."
+        )
+    try:
+        cuts = Cuts.from_dict(loaded.slots)
+    except ValueError as err:
+        raise SubnetModelError(f"{name}: {err}") from err
+    shapes = loaded.slots.get("shapes")
+    faults = misfits(model, cuts, shapes)
+    if faults:
+        raise SubnetModelError(
+            f"{name} was made for another model than this {type(model).__name__}: "
+            f"{'; '.join(faults)}. Pass the config it was made with, or prune this "
+            "model with tools/prune.py."
+        )
+    small = slim(model, cuts)
+    if checkpoint is not None:
+        _load(small, checkpoint, shapes)
+    elif not getattr(small, "is_init", False):
+        _forget_pretrained_(small, cuts)
+    return small
+
+
+def _loaded(subnet: SubnetSource) -> Subnet:
+    if isinstance(subnet, Subnet):
+        return subnet
+    path = Path(subnet)
+    if not path.is_file():
+        beside = sorted(p.name for p in path.parent.glob("*.yaml"))
+        hint = f" '{path.parent}' holds {', '.join(beside[:5])}." if beside else ""
+        raise FileNotFoundError(
+            f"There is no subnet file '{path}'.{hint} tools/prune.py writes it."
+        )
+    try:
+        return Subnet.load(path)
+    except ValueError as err:
+        raise SubnetModelError(str(err)) from err
+
+
+def _load(
+    small: nn.Module,
+    checkpoint: str | os.PathLike[str],
+    shapes: Mapping[str, Any] | None,
+) -> None:
+    try:
+        load_weights(small, checkpoint)
+    except ValueError as err:
+        if shapes and _is_dense(checkpoint, shapes):
+            raise SubnetModelError(
+                f"Checkpoint '{checkpoint}' holds the weights from before the pruning. "
+                "Give them to the architecture, where they are cut: architecture=dict("
+                f"..., checkpoint='{checkpoint}'). The pruned weights are those that "
+                "tools/prune.py wrote beside the subnet file."
+            ) from err
+        raise SubnetModelError(str(err)) from err
+
+
+def _is_dense(checkpoint: str | os.PathLike[str], shapes: Mapping[str, Any]) -> bool:
+    """Tell whether a checkpoint has the shapes that a model had before pruning."""
+    try:
+        state = model_state(read_checkpoint(checkpoint_file(checkpoint)), "")
+    except ValueError:
+        return False
+    found = {
+        name.removeprefix("architecture."): list(value.shape)
+        for name, value in state.items()
+    }
+    return all(found.get(name) == list(shape) for name, shape in shapes.items())
+
+
+def _forget_pretrained_(small: nn.Module, cuts: Cuts) -> None:
+    """Drop published weights of parts that are smaller now: they cannot fit."""
+    for name, module in small.named_modules():
+        cfg = getattr(module, "init_cfg", None)
+        inside = any(slot.startswith(f"{name}." if name else "") for slot in cuts.slots)
+        if not isinstance(module, BaseModule) or not inside:
+            continue
+        kept = [one for one in _as_list(cfg) if not names_weights(one)]
+        if len(kept) < len(_as_list(cfg)):
+            module.init_cfg = kept or None
+            print_log(
+                f"The published weights of '{name or type(small).__name__}' are for "
+                "the model before pruning and are not loaded. Give checkpoint=... with "
+                "the weights that tools/prune.py wrote.",
+                logger="current",
+                level=logging.WARNING,
+            )
+
+
+def _as_list(cfg: Any) -> list[Any]:
+    return list(cfg) if isinstance(cfg, (list, tuple)) else [cfg] if cfg else []
