@@ -15,6 +15,7 @@ from .importances import (
     TaylorImportance,
     build_importance,
 )
+from .meter import BudgetError
 from .pruner import (
     NothingPrunableError,
     Pruned,
@@ -29,6 +30,7 @@ from .semi_structured import SemiStructuredPruner, semi_structured_
 __all__ = [
     "BNScaleImportance",
     "Budget",
+    "BudgetError",
     "FPGMImportance",
     "FisherImportance",
     "GroupNormImportance",

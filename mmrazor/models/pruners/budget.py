@@ -18,7 +18,14 @@ from torch import Tensor
 
 from ...core.cost import CostTable
 from ...core.graph.channel_group import ChannelGroup
-from .meter import CostMeter, Latency, check_low, fits_limits, unreachable
+from .meter import (
+    BudgetError,
+    CostMeter,
+    Latency,
+    check_low,
+    fits_limits,
+    unreachable,
+)
 from .ranking import allowed_widths, global_counts, local_counts, top_units
 
 Bound: TypeAlias = "float | Sequence[float]"
@@ -142,13 +149,12 @@ def kept_units(
         Kept units by group, ascending.
 
     Raises:
-        ValueError: If an argument is out of range, scores do not fit the table, or
-            no choice meets the budget; the text names the least cost and what holds it.
+        BudgetError: If no choice meets the budget; it names the least cost and what
+            holds it.
+        ValueError: If an argument is out of range, or scores do not fit the table.
     """
     budget = Budget.parse(budget)
-    if ranking not in _RANKINGS:
-        raise ValueError(f"ranking is {ranking!r}; use one of {list(_RANKINGS)}.")
-    _check_settings(divisor, min_keep)
+    check_settings(ranking, divisor, min_keep)
     arrays = _checked_scores(scores, table)
     widths = {
         name: allowed_widths(
@@ -162,7 +168,9 @@ def kept_units(
     least = {name: ladder.start for name, ladder in widths.items()}
     if not fits(least):
         settings = f"min_keep ({min_keep}) or divisor ({divisor})"
-        raise ValueError(unreachable(meter, limits, least, settings))
+        raise BudgetError(
+            unreachable(meter, limits, least, settings), meter.costs(least)
+        )
     if ranking == "local":
         sizes = {name: len(array) for name, array in arrays.items()}
         counts = local_counts(sizes, widths, fits)
@@ -214,7 +222,14 @@ def _checked_scores(
     }
 
 
-def _check_settings(divisor: Any, min_keep: Any) -> None:
+def check_settings(ranking: Any, divisor: Any, min_keep: Any) -> None:
+    """Refuse settings of :func:`kept_units` that are out of range.
+
+    Raises:
+        ValueError: With the value and what may stand there.
+    """
+    if ranking not in _RANKINGS:
+        raise ValueError(f"ranking is {ranking!r}; use one of {list(_RANKINGS)}.")
     if not isinstance(divisor, int) or isinstance(divisor, bool) or divisor < 1:
         raise ValueError(f"divisor is {divisor!r}; give a whole number from 1 on.")
     fraction = isinstance(min_keep, float) and 0 < min_keep <= 1

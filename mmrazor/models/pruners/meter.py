@@ -14,6 +14,19 @@ Limits: TypeAlias = "Mapping[str, tuple[float, float]]"
 _SHOWN = 3
 
 
+class BudgetError(ValueError):
+    """A budget that no choice of kept units meets.
+
+    Args:
+        message: Says what fails and what holds the cost.
+        minimum: The least cost that can be reached, by name, in absolute numbers.
+    """
+
+    def __init__(self, message: str, minimum: Mapping[str, float]) -> None:
+        super().__init__(message)
+        self.minimum: dict[str, float] = dict(minimum)
+
+
 class CostMeter:
     """The costs that a budget bounds, for any counts of kept units.
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mmrazor.core.cost import CostTable, Product
 from mmrazor.core.graph.channel_group import ChannelGroup, Slot
-from mmrazor.models.pruners import Budget, channels_per_unit, kept_units
+from mmrazor.models.pruners import Budget, BudgetError, channels_per_unit, kept_units
 from tests.models.pruners.toy_groups import one_each, toy_groups, toy_model
 
 DENSE = {"macs": 1000, "params": 200, "latency_ms": 8.0}
@@ -149,8 +149,9 @@ def test_what_is_kept(case):
         least[name] = min(n for n in range(size + 1) if n >= units and n % divisor == 0)
     floor = table.cost(least)
     if any(getattr(floor, k) > v * getattr(table.dense, k) for k, v in budget.items()):
-        with pytest.raises(ValueError, match="No counts of kept units meet the budget"):
+        with pytest.raises(BudgetError, match="No counts of kept units meet") as info:
             kept_units(scores, table, budget, **settings)
+        assert info.value.minimum == {name: getattr(floor, name) for name in budget}
         return
     kept = kept_units(scores, table, budget, **settings)
     cost = table.cost(counted(kept))
