@@ -10,7 +10,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("torch", "mmengine", "mmcv", "mmpretrain", "numpy")
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "mmengine",
+    "mmcv",
+    "mmpretrain",
+    "mmdet",
+    "mmseg",
+    "numpy",
+)
 
 
 def cpu_name() -> str:

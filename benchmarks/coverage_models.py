@@ -1,0 +1,251 @@
+"""The models of the coverage benchmark: fifteen of torchvision, one per host family.
+
+A family is a folder of the configs that mmpretrain, mmdet and mmseg ship. Of each the
+smallest model is taken, told by the names of its configs: see ``smallness``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torchvision
+from mmengine.config import Config
+from torch import nn
+
+import mmrazor
+from mmrazor import compat
+from mmrazor.apis.image_size import test_image_size
+
+HOSTS = ("torchvision", *compat.HOSTS)
+TORCHVISION = (
+    "resnet50",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "densenet121",
+    "regnet_y_400mf",
+    "efficientnet_b0",
+    "convnext_tiny",
+    "shufflenet_v2_x1_0",
+    "vit_b_16",
+    "swin_t",
+    "maxvit_t",
+    "inception_v3",
+    "googlenet",
+    "deeplabv3_resnet50",
+    "fasterrcnn_resnet50_fpn",
+)
+# Folders that hold parts of other configs.
+_NO_FAMILY = ("_base_", "common")
+# Where the names mislead: the config to take, relative to the family's folder.
+EXCEPTIONS = {
+    # es, em and s are not smaller than b0 there.
+    "mmpretrain/efficientnet": "efficientnet-b0_8xb32_in1k.py",
+    "mmpretrain/efficientnet_v2": "efficientnetv2-b0_8xb32_in1k.py",
+    # Patches of 8 cost four times as much as those of 16.
+    "mmpretrain/xcit": "xcit-nano-12-p16_8xb128_in1k.py",
+    # The configs of 31B cannot be read: their base imports mmpretrain.
+    "mmpretrain/replknet": "replknet-31L_32xb64_in1k-384px.py",
+    # The head alone (RPN) lacks an argument in its config.
+    "mmdet/cascade_rpn": "cascade-rpn_faster-rcnn_r50-caffe_fpn_1x_coco.py",
+    # The shortest name is the baseline, without what the family is about.
+    "mmdet/dcn": "faster-rcnn_r50-dconv-c3-c5_fpn_1x_coco.py",
+    "mmdet/dcnv2": "faster-rcnn_r50-mdconv-c3-c5_fpn_1x_coco.py",
+    "mmdet/detectors": "detectors_cascade-rcnn_r50_1x_coco.py",
+    "mmdet/gcnet": "mask-rcnn_r50-gcb-r16-c3-c5_fpn_1x_coco.py",
+    "mmdet/nas_fpn": "retinanet_r50_nasfpn_crop640-50e_coco.py",
+    "mmdet/sort": "sort_faster-rcnn_r50_fpn_8xb2-4e_mot17train_test-mot17test.py",
+    "mmdet/strongsort": "strongsort_yolox_x_8xb4-80e_crowdhuman-mot17halftrain_test"
+    "-mot17halfval.py",
+    # Another part of the model is the larger one, or a lighter head has a longer name.
+    "mmdet/ddq": "ddq-detr-4scale_r50_8xb2-12e_coco.py",
+    "mmdet/groie": "faste-rcnn_r50_fpn_groie_1x_coco.py",
+    "mmdet/hrnet": "faster-rcnn_hrnetv2p-w18-1x_coco.py",
+    "mmdet/lad": "lad_r50-paa-r101_fpn_2xb8_coco_1x.py",
+    "mmdet/libra_rcnn": "libra-faster-rcnn_r50_fpn_1x_coco.py",
+    "mmdet/res2net": "faster-rcnn_res2net-101_fpn_2x_coco.py",
+    "mmdet/v3det": "faster_rcnn_r50_fpn_8x4_sample1e-3_mstrain_v3det_2x.py",
+    "mmseg/ddrnet": "ddrnet_23-slim_in1k-pre_2xb6-120k_cityscapes-1024x1024.py",
+    # The smallest takes pairs of images.
+    "mmseg/swin": "swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k"
+    "-512x512.py",
+}
+_SIZES: tuple[tuple[str, ...], ...] = (
+    ("atto",),
+    ("femto",),
+    ("pico",),
+    ("nano", "n"),
+    ("xxs", "xxsmall"),
+    ("xs", "xsmall"),
+    ("tiny", "t"),
+    ("small", "s"),
+    (),  # no word for the size
+    ("medium", "m"),
+    ("base", "b"),
+    ("large", "l"),
+    ("xlarge", "xl", "x"),
+    ("huge", "giant", "h", "g"),
+)
+_RANKS = {word: rank for rank, words in enumerate(_SIZES) for word in words}
+_UNNAMED = _SIZES.index(())
+# Depth, width or MACs at the end of a word (r50, r18b, 400mf); not 1x, 80k or 300e.
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)(mf|gf|[a-df-jl-wyz]?)$")
+_SCHEDULE = re.compile(r"\d+x")  # 8xb32, 512x1024
+_UNITS = {"gf": 1000}
+# Taken if there is nothing else.
+_LAST = ("deploy", "headless", "tta")
+_LARGEST = 1024
+_PROPOSALS = 100
+_TORCHVISION_DENSE = ("deeplabv3_resnet50", "fasterrcnn_resnet50_fpn")
+
+
+@dataclass(frozen=True)
+class CoverageModel:
+    """One model of the table.
+
+    Args:
+        host: One of ``HOSTS``.
+        family: The torchvision name, or the folder of the configs.
+        configs: Configs of the family, the one to take first; empty for torchvision.
+    """
+
+    host: str
+    family: str
+    configs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Tell the models apart: ``mmdet/retinanet``."""
+        return f"{self.host}/{self.family}"
+
+
+def coverage_models(hosts: Sequence[str] = HOSTS) -> list[CoverageModel]:
+    """List the models of the hosts, in the order of the table."""
+    models = []
+    for host in hosts:
+        if host == "torchvision":
+            models += [CoverageModel(host, name) for name in TORCHVISION]
+            continue
+        folders = sorted(p for p in compat.config_dir(host).iterdir() if p.is_dir())
+        for folder in folders:
+            configs = _configs(host, folder)
+            if folder.name not in _NO_FAMILY and configs:
+                models.append(CoverageModel(host, folder.name, configs))
+    return models
+
+
+def _configs(host: str, folder: Path) -> tuple[str, ...]:
+    """Return a family's configs, the smallest first; subfolders only if need be."""
+    files = list(folder.glob("[!_]*.py")) or list(folder.rglob("[!_]*.py"))
+    names = sorted((p.relative_to(folder).as_posix() for p in files), key=smallness)
+    taken = EXCEPTIONS.get(f"{host}/{folder.name}")
+    if taken in names:
+        names = [taken, *(name for name in names if name != taken)]
+    return tuple(f"{host}::{folder.name}/{name}" for name in names)
+
+
+def smallness(config: str) -> tuple[Any, ...]:
+    """Return a sort key for the configs of one family: small models come first.
+
+    By the word for the size (tiny, s, ...), then the largest number that a word ends in
+    (depth or width: ``r50``, ``hr18``, ``400mf``), then the length of the name.
+
+    Example:
+        >>> names = ["a_r50_1x", "a-l_r18", "a_r18_fpn_1x", "a_r18_8xb2", "a-s"]
+        >>> sorted(names, key=smallness)
+        ['a-s', 'a_r18_8xb2', 'a_r18_fpn_1x', 'a_r50_1x', 'a-l_r18']
+    """
+    stem = Path(config).stem.lower()
+    words = re.split(r"[-_+]", stem)
+    bare = [word.rstrip("0123456789") for word in words]
+    ranks = [_RANKS[word] for word in bare if word in _RANKS]
+    sized = [word for word in words if not _SCHEDULE.match(word)]
+    found = [match for word in sized for match in [_NUMBER.search(word)] if match]
+    numbers = [float(match[1]) * _UNITS.get(match[2], 1) for match in found]
+    return (
+        any(word in words for word in _LAST),
+        max(ranks, default=_UNNAMED),
+        max(numbers, default=0.0),
+        len(stem),
+        stem,
+    )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to build one model, and which image sizes to try in turn.
+
+    Args:
+        config: The config that is taken, or the torchvision name.
+        sizes: Heights and widths in pixels.
+        build: Makes the model with random weights, anew on every call.
+    """
+
+    config: str
+    sizes: tuple[tuple[int, int], ...]
+    build: Callable[[], nn.Module]
+
+
+def recipe(model: CoverageModel) -> Recipe:
+    """Read how a model is built.
+
+    Sizes are 224 pixels for classification, 256 and then 512 for the rest, at last
+    those that the config trains and tests with, if it tells and they are not above
+    1024. Two-stage detectors hand on 100 proposals, not 1000, of which the heads cost
+    more than all the rest.
+
+    Raises:
+        ValueError: If no config of the family has a model.
+    """
+    if model.host == "torchvision":
+        return _torchvision_recipe(model.family)
+    for name in model.configs:
+        config = compat.read_config(compat.find_config(name))
+        if not config.get("model"):
+            continue
+        _fewer_proposals_(config.model)
+        sides = (224,) if model.host == "mmpretrain" else (256, 512)
+        sizes = [(side, side) for side in sides]
+        sizes += [own for own in _own_sizes(config) if max(own) <= _LARGEST]
+        build = partial(mmrazor.build_architecture, config)
+        return Recipe(name, tuple(dict.fromkeys(sizes)), build)
+    raise ValueError(f"None of the {len(model.configs)} configs has a model.")
+
+
+def _own_sizes(config: Config) -> list[tuple[int, int]]:
+    """Return the sizes that a config is trained and tested with, if it tells."""
+    size = (config.model.get("data_preprocessor") or {}).get("size")
+    sizes = [tuple(size)] if size else []
+    with suppress(ValueError):  # it does not tell
+        sizes.append(test_image_size(config))
+    return sizes
+
+
+def _fewer_proposals_(value: Any) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key in ("rpn", "rpn_proposal") and item and "max_per_img" in item:
+                item["max_per_img"] = min(item["max_per_img"], _PROPOSALS)
+            _fewer_proposals_(item)
+    elif isinstance(value, list):
+        for item in value:
+            _fewer_proposals_(item)
+
+
+def _torchvision_recipe(name: str) -> Recipe:
+    dense = name in _TORCHVISION_DENSE
+    side = 299 if name == "inception_v3" else 256 if dense else 224
+    settings: dict[str, Any] = {"weights": None}
+    if dense:
+        settings["weights_backbone"] = None
+    if name.startswith("fasterrcnn"):
+        # It resizes for itself.
+        settings |= {"min_size": side, "max_size": side}
+        settings |= {"rpn_post_nms_top_n_test": _PROPOSALS}
+    build = partial(torchvision.models.get_model, name, **settings)
+    return Recipe(f"torchvision::{name}", ((side, side),), build)

@@ -1,0 +1,211 @@
+"""One model of the coverage benchmark, from building to reloading, stage by stage."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+from coverage_models import CoverageModel, Recipe, recipe
+from coverage_stage import Stage
+from torch import Tensor, nn
+
+import mmrazor
+from mmrazor.core.forward import call_model, evaluating
+from mmrazor.core.graph.trace import tensors_in
+
+BUDGET = 0.5
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model may need; one that needs more is left out, and listed as such.
+
+    Args:
+        params: Parameters, in millions.
+        macs: Multiply-accumulates of one forward pass, in billions.
+        memory: Of its process, in GiB.
+        seconds: For all of it.
+    """
+
+    params: float = 250.0
+    macs: float = 130.0
+    memory: float = 8.0
+    seconds: float = 300.0
+
+    def __str__(self) -> str:
+        return (
+            f"Left out are models above {self.params:.0f} million parameters, "
+            f"{self.macs:.0f} billion MACs, {self.memory:.0f} GiB of memory or "
+            f"{self.seconds:.0f} seconds for all of it."
+        )
+
+
+class TooHeavyError(Exception):
+    """A model is above a limit."""
+
+
+def work(
+    model: CoverageModel, limits: Limits, log: str, prune: bool, pipe: Connection
+) -> None:
+    """Run all stages of one model in this process; report them through the pipe."""
+    stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for output in (sys.stdout, sys.stderr):
+        os.dup2(stream, output.fileno())
+    _restrict(limits)
+    torch.manual_seed(0)
+    found = _run(model, limits, pipe.send)
+    if found and prune:
+        _compress(*found, pipe.send)
+    pipe.close()
+
+
+def _restrict(limits: Limits) -> None:
+    """Set the memory limit; refuse every look-up of a host name, so downloads fail."""
+    most = int(limits.memory * 2**30)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    torch.set_num_threads(1)
+
+    def refuse(host: Any, *_: Any, **__: Any) -> Any:
+        raise OSError(f"This benchmark is offline; '{host}' was asked for.")
+
+    socket.getaddrinfo = refuse
+
+
+def _run(
+    model: CoverageModel, limits: Limits, send: Callable[[Any], None]
+) -> tuple[Recipe, nn.Module, dict[str, Any]] | None:
+    """Build a model and run it in its host; return it with its inputs."""
+    with Stage("build", send) as stage:
+        how = recipe(model)
+        send(("fields", {"config": how.config}))
+        built = how.build()
+    if not stage.passed:
+        return None
+    with Stage("size", send) as stage:
+        params = sum(p.numel() for p in built.parameters())
+        send(("fields", {"params": params}))
+        if params > limits.params * 1e6:
+            raise TooHeavyError(
+                f"{params / 1e6:.0f} M parameters, more than {limits.params:.0f} M"
+            )
+    if not stage.passed:
+        return None
+    with Stage("run", send) as stage:
+        inputs, size = _inputs(built, how.sizes)
+        cost = mmrazor.count_cost(built, inputs)
+        mode = inputs.get("mode", "forward")
+        send(("fields", {"size": size, "mode": mode, "macs": cost.macs}))
+        if cost.macs > limits.macs * 1e9:
+            raise TooHeavyError(
+                f"{cost.macs / 1e9:.0f} G MACs, more than {limits.macs:.0f} G"
+            )
+    if not stage.passed:
+        return None
+    with Stage("forward", send) as stage:
+        send(("fields", {"outputs": sum(t.numel() for t in _outputs(built, inputs))}))
+    return (how, built, inputs) if stage.passed else None
+
+
+def _inputs(
+    model: nn.Module, sizes: tuple[tuple[int, int], ...]
+) -> tuple[dict[str, Any], tuple[int, int]]:
+    """Make inputs of the first size that the model runs on."""
+    for size in sizes[:-1]:
+        try:
+            return mmrazor.example_inputs(model, size), size
+        except ValueError as err:
+            sys.stderr.write(f"{size}: {err}\n")
+    return mmrazor.example_inputs(model, sizes[-1]), sizes[-1]
+
+
+def _compress(
+    how: Recipe, model: nn.Module, inputs: dict[str, Any], send: Callable[[Any], None]
+) -> None:
+    """Prune a model to half its MACs; save, reload and differentiate the small one."""
+    with Stage("trace", send) as stage:
+        graph = mmrazor.channel_graph(model, inputs)
+        reasons = Counter(graph.unprunable.values()).most_common()
+        send(("fields", {"groups": len(graph.groups), "frozen": reasons}))
+    if not stage.passed:
+        return
+    with Stage("prune", send) as stage:
+        pruned = _pruned(model, inputs, send)
+        send(("fields", _figures(pruned)))
+    if not stage.passed:
+        return
+    with Stage("reload", send), tempfile.TemporaryDirectory() as folder:
+        weights, subnet = Path(folder, "weights.pth"), Path(folder, "subnet.yaml")
+        torch.save(pruned.model.state_dict(), weights)
+        pruned.subnet.dump(subnet)
+        small = mmrazor.load_subnet(how.build(), subnet, weights)
+        difference = _difference(
+            _outputs(pruned.model, inputs), _outputs(small, inputs)
+        )
+        send(("fields", {"reload_difference": difference}))
+    with Stage("backward", send):
+        send(("fields", _backward(pruned.model, inputs)))
+
+
+def _pruned(
+    model: nn.Module, inputs: dict[str, Any], send: Callable[[Any], None]
+) -> Any:
+    """Prune to half the MACs, or to the least that the groups allow."""
+    settings = {"importance": "L2Importance"}
+    try:
+        return mmrazor.prune(model, inputs, budget=dict(macs=BUDGET), **settings)
+    except mmrazor.BudgetError as err:
+        send(("fields", {"least_macs": err.minimum}))
+        return mmrazor.prune(model, inputs, budget=dict(macs=err.minimum), **settings)
+
+
+def _figures(pruned: Any) -> dict[str, Any]:
+    return {
+        "macs_share": pruned.cost.macs / max(pruned.dense_cost.macs, 1),
+        "params_share": pruned.cost.params / max(pruned.dense_cost.params, 1),
+        "difference": pruned.max_difference,
+    }
+
+
+def _outputs(model: nn.Module, inputs: dict[str, Any]) -> list[Tensor]:
+    torch.manual_seed(0)
+    with evaluating(model):
+        return _floats(call_model(model, inputs), inputs)
+
+
+def _floats(output: Any, inputs: dict[str, Any]) -> list[Tensor]:
+    """List the floating-point tensors that are no inputs handed on."""
+    given = {id(tensor) for tensor in tensors_in(inputs)}
+    floats = (t for t in tensors_in(output) if t.is_floating_point())
+    return [tensor for tensor in floats if id(tensor) not in given]
+
+
+def _difference(one: list[Tensor], other: list[Tensor]) -> float:
+    """Return the largest absolute difference; infinite if shapes are not the same."""
+    if [tensor.shape for tensor in one] != [tensor.shape for tensor in other]:
+        return float("inf")
+    pairs = zip(one, other, strict=True)
+    unequal = [(a - b).abs().max().item() for a, b in pairs if not torch.equal(a, b)]
+    return max(unequal, default=0.0)
+
+
+def _backward(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Differentiate the sum of all outputs, in eval mode."""
+    model.eval()
+    outputs = _floats(call_model(model, inputs), inputs)
+    total = sum(tensor.sum() for tensor in outputs if tensor.requires_grad)
+    if not isinstance(total, Tensor):
+        raise ValueError("No output depends on a parameter.")
+    total.backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    finite = all(bool(gradient.isfinite().all()) for gradient in gradients)
+    return {"gradients": len(gradients), "gradients_finite": finite}
