@@ -22,6 +22,7 @@ from .products import ProductTerm, mac_products, parameter_products
 from .resolve import resolve
 from .rules import apply_rule
 from .trace import OpTrace, tensors_in, trace
+from .training import training_traces
 
 
 class ChannelGraph:
@@ -153,6 +154,7 @@ def channel_graph(
     ignore: Sequence[str] = (),
     tie: Sequence[Sequence[str]] = (),
     whole: Sequence[str] = (),
+    also: Sequence[Any] | None = None,
 ) -> ChannelGraph:
     """Find the groups of channels of a model that can be pruned.
 
@@ -163,6 +165,10 @@ def channel_graph(
         tie: Lists of modules whose outputs must keep the same channels.
         whole: Modules to treat as one: their insides stay as they are, and what goes in
             and comes out keeps its channels.
+        also: Inputs that run other parts of the model, which cost nothing but have to
+            shrink as well. By default, if the inputs leave parameters unused, the
+            ``loss`` mode of an OpenMMLab model: its auxiliary heads run in training
+            alone.
 
     Raises:
         TraceError: If the model does not run on the inputs.
@@ -175,7 +181,12 @@ def channel_graph(
         >>> [(group.name, group.size) for group in graph.groups]
         [('0.out', 8)]
     """
-    return graph_of_trace(model, trace(model, inputs), ignore, tie, whole)
+    recorded = trace(model, inputs)
+    if also is None:
+        others = training_traces(model, inputs, recorded)
+    else:
+        others = [trace(model, extra) for extra in also]
+    return graph_of_trace(model, recorded, ignore, tie, whole, others)
 
 
 def graph_of_trace(
@@ -184,18 +195,13 @@ def graph_of_trace(
     ignore: Sequence[str] = (),
     tie: Sequence[Sequence[str]] = (),
     whole: Sequence[str] = (),
+    others: Sequence[OpTrace] = (),
 ) -> ChannelGraph:
-    """Build the channel graph from a trace that is there already."""
+    """Build the channel graph from traces that are there already."""
     _check_modules(model, [*ignore, *whole, *(name for names in tie for name in names)])
     flow = IdFlow(model)
-    for call in recorded.calls:
-        apply_rule(flow, call)
-        if whole and any(_inside(call.module, name) for name in whole):
-            for tensor in tensors_in([call.args, call.kwargs, call.result]):
-                flow.freeze(flow.of(tensor), "is inside a module treated as one")
-    flow.call = None
-    for tensor in tensors_in(recorded.output):
-        flow.freeze(flow.of(tensor), "is an output of the network")
+    for one in (recorded, *others):
+        _follow(flow, one, whole)
     _freeze_parameters(flow, ignore)
     _tie_outputs(flow, tie)
     classes = resolve(flow.noted)
@@ -208,6 +214,17 @@ def graph_of_trace(
     return ChannelGraph(
         model, table, flow.noted.sizes, products, mixes, recorded.output
     )
+
+
+def _follow(flow: IdFlow, recorded: OpTrace, whole: Sequence[str]) -> None:
+    for call in recorded.calls:
+        apply_rule(flow, call)
+        if whole and any(_inside(call.module, name) for name in whole):
+            for tensor in tensors_in([call.args, call.kwargs, call.result]):
+                flow.freeze(flow.of(tensor), "is inside a module treated as one")
+    flow.call = None
+    for tensor in tensors_in(recorded.output):
+        flow.freeze(flow.of(tensor), "is an output of the network")
 
 
 def _mixes(recorded: OpTrace, flow: IdFlow, table: GroupTable) -> bool:
@@ -261,7 +278,7 @@ def _tie_outputs(flow: IdFlow, tie: Sequence[Sequence[str]]) -> None:
             lines.append(np.arange(axis[0], axis[0] + axis[1]))
         if len({len(line) for line in lines}) > 1:
             raise ValueError(
-                f"tie={list(names)}: they make {[len(line) for line in lines]} channels. "
-                "Only layers with equally many can be tied."
+                f"tie={list(names)}: they make {[len(line) for line in lines]} "
+                "channels. Only layers with equally many can be tied."
             )
         flow.noted.ties += [(lines[0], line) for line in lines[1:]]
