@@ -1,12 +1,13 @@
-# Code may count on a width in ways that no trace shows (a head's width computed from the
-# embedding's). Running the small model tells; then the groups involved are frozen with
-# the reason, and the rest goes on.
+# Code may count on a width in ways that no trace shows (a head's width computed from
+# the embedding's). Running the small model tells; then the groups involved are frozen
+# with the reason, and the rest goes on.
 """Slim a model, check it, and freeze the groups that break it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mmengine.logging import print_log
@@ -20,6 +21,7 @@ from .trace import followed, running_plain
 from .verify import TOLERANCE, verify_cuts
 
 Kept = Mapping[str, Sequence[int]]
+Run = Callable[[nn.Module], object]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,10 @@ class Checked:
 
 
 def checked_slimming(
-    graph: ChannelGraph, choose: Callable[[ChannelGraph], Kept], inputs: Any
+    graph: ChannelGraph,
+    choose: Callable[[ChannelGraph], Kept],
+    inputs: Any,
+    trial: Run | None = None,
 ) -> Checked:
     """Slim a model to the channels chosen; freeze groups that break it and go on.
 
@@ -49,6 +54,8 @@ def checked_slimming(
         choose: Returns kept channels for the groups that are left. Called again after
             groups were frozen.
         inputs: What the model is called with.
+        trial: Runs the small model in another way, such as a step of training; what it
+            raises counts as broken. The model itself has to pass.
 
     Returns:
         A model whose output equals the silenced original's, to 1e-4.
@@ -61,18 +68,24 @@ def checked_slimming(
         kept = {name: list(indices) for name, indices in choose(graph).items()}
         cuts = graph.cuts(kept)
         small = slim(graph.model, cuts)
+        run: Run = partial(_inference, inputs=inputs)
         problem = None
         try:
             difference = verify_cuts(graph, kept, cuts, small, inputs)
-        except Exception as err:  # user code may raise anything
+            if difference > TOLERANCE:
+                problem = f"output differs by {difference:.2g}"
+            elif trial is not None:
+                run = trial
+                trial(small)
+        except Exception as err:  # noqa: BLE001 - user code may raise anything
             problem = (
                 f"{type(err).__name__}: {str(err).splitlines()[0] if str(err) else ''}"
             )
-        else:
-            if difference <= TOLERANCE:
-                return Checked(small, kept, cuts, difference)
-            problem = f"output differs by {difference:.2g}"
-        culprits, place = _culprits(graph, kept, small, inputs, failed)
+        if problem is None:
+            return Checked(small, kept, cuts, difference)
+        breaks = partial(_breaks, graph, inputs=inputs, trial=trial)
+        module = _failing_module(small, run)
+        culprits, place = _culprits(graph, kept, module, breaks, failed)
         if not culprits:
             raise RuntimeError(
                 f"{type(graph.model).__name__} without any channel dropped does not "
@@ -90,13 +103,12 @@ def checked_slimming(
 def _culprits(
     graph: ChannelGraph,
     kept: Kept,
-    small: nn.Module,
-    inputs: Any,
+    module: str | None,
+    breaks: Callable[[Kept], bool],
     failed: dict[str, int],
 ) -> tuple[list[str], str]:
     """Return the groups to blame, and where."""
     pruned = [g for g in graph.groups if len(kept.get(g.name, range(g.size))) < g.size]
-    module = _failing_module(small, inputs)
     if module:
         failed[module] = failed.get(module, 0) + 1
         names = {group.name for group in pruned}
@@ -110,39 +122,48 @@ def _culprits(
         found = counted if counted and failed[module] == 1 else inside
         if found:
             return found, f" in '{module}'"
-    return _bisected(graph, kept, [g.name for g in pruned], inputs), ""
+    return _bisected(kept, [g.name for g in pruned], breaks), ""
 
 
-def _failing_module(model: nn.Module, inputs: Any) -> str | None:
+def _inference(model: nn.Module, inputs: Any) -> object:
+    with running_plain(model):
+        return call_model(model, inputs)
+
+
+def _failing_module(model: nn.Module, run: Run) -> str | None:
     """Return the innermost module in which a model raises; None if it runs."""
     stack = [""]
-    with running_plain(model), followed(model, stack):
+    with followed(model, stack):
         try:
-            call_model(model, inputs)
-        except Exception:  # user code may raise anything
+            run(model)
+        except Exception:  # noqa: BLE001 - user code may raise anything
             return stack[-1]
     return None
 
 
+def _breaks(graph: ChannelGraph, kept: Kept, inputs: Any, trial: Run | None) -> bool:
+    """Return whether the model with these channels is wrong or does not run."""
+    cuts = graph.cuts(kept)
+    try:
+        small = slim(graph.model, cuts)
+        if verify_cuts(graph, kept, cuts, small, inputs) > TOLERANCE:
+            return True
+        if trial is not None:
+            trial(small)
+    except Exception:  # noqa: BLE001 - user code may raise anything
+        return True
+    return False
+
+
 def _bisected(
-    graph: ChannelGraph, kept: Kept, names: list[str], inputs: Any
+    kept: Kept, names: list[str], breaks: Callable[[Kept], bool]
 ) -> list[str]:
     """Return groups without which the model is right, by trying halves."""
-
-    def breaks(subset: list[str]) -> bool:
-        part = {name: kept[name] for name in subset}
-        cuts = graph.cuts(part)
-        try:
-            small = slim(graph.model, cuts)
-            return verify_cuts(graph, part, cuts, small, inputs) > TOLERANCE
-        except Exception:  # user code may raise anything
-            return True
-
-    if not names or not breaks(names):
+    if not names or not breaks({name: kept[name] for name in names}):
         return []
     if len(names) == 1:
         return names
     middle = len(names) // 2
-    first = _bisected(graph, kept, names[:middle], inputs)
-    second = _bisected(graph, kept, names[middle:], inputs)
+    first = _bisected(kept, names[:middle], breaks)
+    second = _bisected(kept, names[middle:], breaks)
     return [*first, *second] or names

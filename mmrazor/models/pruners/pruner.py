@@ -16,6 +16,7 @@ from ...core.cost import Cost, CostTable, Product, count_cost
 from ...core.graph import ChannelGraph, channel_graph, checked_slimming
 from ...core.graph.belongs import shapes_of
 from ...core.graph.cuts import Cuts
+from ...core.graph.repair import Run
 from ...core.space import KeepChannels, SearchSpace, Subnet
 from .budget import Budget, channels_per_unit, kept_units
 from .importances import Importance, build_importance
@@ -62,6 +63,7 @@ def prune_graph(
     divisor: int = 1,
     min_keep: int | float = 1,
     latency_ms: Latency | None = None,
+    trial: Run | None = None,
 ) -> Pruned:
     """Prune the model of a channel graph.
 
@@ -74,10 +76,13 @@ def prune_graph(
         divisor: Kept channels are a multiple of this in every group.
         min_keep: Units that each group keeps at least, or a fraction of them.
         latency_ms: From kept units by group to milliseconds, for such a budget.
+        trial: Runs the pruned model in another way, such as a step of training; groups
+            that make it raise are frozen as well.
 
     Raises:
+        BudgetError: If the budget cannot be reached.
         NothingPrunableError: If there is no group.
-        ValueError: If an argument is out of range, or the budget cannot be reached.
+        ValueError: If an argument is out of range.
     """
     scorer = build_importance(importance)
     table = cost_table(graph)
@@ -101,7 +106,7 @@ def prune_graph(
             latency_ms=latency_ms,
         )
 
-    checked = checked_slimming(graph, choose, inputs)
+    checked = checked_slimming(graph, choose, inputs, trial)
     cost = count_cost(checked.model, inputs)
     return Pruned(
         checked.model,
@@ -175,7 +180,9 @@ def prune_model(
         inputs: What it is called with.
         budget: Bounds on the cost.
         importance: Ranks the channels.
-        ignore, tie, whole: See :func:`~mmrazor.core.graph.channel_graph`.
+        ignore: See :func:`~mmrazor.core.graph.channel_graph`, as for the next two.
+        tie: Modules whose outputs must keep the same channels.
+        whole: Modules to treat as one.
         **options: See :func:`prune_graph`.
     """
     graph = channel_graph(model, inputs, ignore=ignore, tie=tie, whole=whole)
