@@ -79,8 +79,9 @@ def test_small_config_trains_a_step(path, tiny_data, tmp_path, monkeypatch):
     cfg = run_config(path, work_dir=tmp_path)
     cfg.train_dataloader.update(batch_size=4, num_workers=0, persistent_workers=False)
     teacher = cfg.model.get("teacher")
-    if teacher is not None:
-        write_teacher(teacher)
+    for part in (teacher, cfg.model.get("architecture")):
+        if part is not None and part.get("checkpoint"):
+            write_weights(part)
     runner = build_runner(cfg)
     loader = runner.build_dataloader(cfg.train_dataloader)
     optim_wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
@@ -94,12 +95,12 @@ def test_small_config_trains_a_step(path, tiny_data, tmp_path, monkeypatch):
     assert all(value > 0 for value in distilled)
 
 
-def write_teacher(teacher) -> None:
-    """Write random weights where training the teacher's config would leave them."""
-    source = Config.fromfile(str(compat.find_config(teacher.cfg_path)))
-    name = Path(teacher.cfg_path).stem
+def write_weights(part) -> None:
+    """Write random weights where training a part's own config would leave them."""
+    source = Config.fromfile(str(compat.find_config(part.cfg_path)))
+    name = Path(part.cfg_path).stem
     last = f"work_dirs/{name}/epoch_{source.train_cfg.max_epochs}.pth"
-    assert teacher.checkpoint == last
-    model = build_architecture(teacher.cfg_path)
+    assert part.checkpoint == last
+    model = build_architecture(part.cfg_path)
     Path(last).parent.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), last)

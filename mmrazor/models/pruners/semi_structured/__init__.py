@@ -4,7 +4,8 @@ from .calibration import CalibrationError, input_hessians, unfolded_inputs
 from .layers import PrunableLayer, prunable_layers
 from .magnitude import magnitude_mask
 from .masks import Pattern, nm_mask
-from .pruner import METHODS, SemiStructuredPruner, semi_structured_
+from .methods import METHODS
+from .pruner import SemiStructuredPruner, semi_structured_
 from .report import PrunedLayer, SparsityReport
 from .sparse_gpt import HessianError, sparse_gpt
 from .wanda import wanda_mask, wanda_scores

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ....core.forward import call_model, evaluating, without_fused_layers
+from ....core.forward import call_model, evaluating
 from .layers import PrunableLayer
 
 _ROWS_BY_INPUTS = 1 << 24  # elements of an unfolded input that are made at a time
@@ -64,7 +64,7 @@ def input_hessians(
     """
     watch = _WatchInputs(layers)
     num_batches = 0
-    with evaluating(model), without_fused_layers(), watch:
+    with evaluating(model), watch:
         for batch in batches:
             watch.batch = num_batches
             run(model, batch)

@@ -13,32 +13,13 @@ from torch import Tensor, nn
 from ....core.forward import call_model
 from ....registry import MODELS
 from .calibration import input_hessians
-from .layers import PrunableLayer, prunable_layers
-from .magnitude import magnitude_mask
+from .layers import prunable_layers
 from .masks import Pattern
+from .methods import METHODS, NEED_BATCHES, pruned_weight
 from .report import PrunedLayer, SparsityReport
-from .sparse_gpt import HessianError, sparse_gpt
-from .wanda import wanda_mask
 from .weight_masks import WeightMasks
 
-NEED_BATCHES = ("wanda", "sparsegpt")
 _SHOWN = 8
-
-
-def _magnitude(weight: Tensor, hessian: Any, n: int, m: int, damping: float) -> tuple:
-    return weight, magnitude_mask(weight, n, m)
-
-
-def _wanda(weight: Tensor, hessian: Tensor, n: int, m: int, damping: float) -> tuple:
-    return weight, wanda_mask(weight, hessian.diagonal().sqrt(), n, m)
-
-
-#: By name: (weight_OK, hessian_KK or None, n, m, damping) -> weight_OK, mask_OK.
-METHODS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
-    "magnitude": _magnitude,
-    "wanda": _wanda,
-    "sparsegpt": sparse_gpt,
-}
 
 
 def semi_structured_(
@@ -98,20 +79,19 @@ def semi_structured_(
         layers = [layer for layer in layers if layer.name in hessians]
     if not layers:
         raise ValueError(_nothing_to_prune(model, pattern, dense))
-    results = {
-        layer.name: _pruned(layer, hessians.get(layer.name), method, pattern, damping)
-        for layer in layers
-    }
+    weights, reports = [], []
     for layer in layers:
-        with torch.no_grad():
-            layer.weight.copy_(results[layer.name][0])
+        hessian = hessians.get(layer.name)
+        weight, error = pruned_weight(layer, hessian, method, pattern, damping)
+        weights.append(weight)
+        reports.append(PrunedLayer(layer.name, tuple(weight.shape), error))
+    with torch.no_grad():
+        for layer, weight in zip(layers, weights, strict=True):
+            layer.weight.copy_(weight)
     return SparsityReport(
         method,
         pattern,
-        [
-            PrunedLayer(x.name, tuple(x.weight.shape), results[x.name][1])
-            for x in layers
-        ],
+        reports,
         dense,
         removed=sum(layer.weight.numel() for layer in layers) // m * (m - n),
         params=sum(parameter.numel() for parameter in model.parameters()),
@@ -182,47 +162,6 @@ class SemiStructuredPruner:
         for name, reason in report.dense.items():
             print_log(f"{name} stays dense: {reason}", logger="current")
         return model
-
-
-def _pruned(
-    layer: PrunableLayer,
-    hessian_GKK: Tensor | None,
-    method: str,
-    pattern: Pattern,
-    damping: float,
-) -> tuple[Tensor, float | None]:
-    """Return a layer's new weight and the relative error of its outputs."""
-    weight = layer.weight.detach()
-    if not torch.isfinite(weight).all():
-        raise ValueError(f"'{layer.name}' holds NaN or infinity. Train it again.")
-    columns = pattern.columns(weight.shape).to(weight.device)
-    new = torch.empty_like(weight.flatten(1))
-    change = size = 0.0
-    num_rows = len(weight) // layer.groups
-    for group in range(layer.groups):
-        rows = slice(group * num_rows, (group + 1) * num_rows)
-        dense_OK = weight.flatten(1)[rows, columns]
-        hessian = None
-        if hessian_GKK is not None:
-            hessian = hessian_GKK[group][columns][:, columns]
-        try:
-            found, mask = METHODS[method](
-                dense_OK, hessian, pattern.n, pattern.m, damping
-            )
-        except HessianError as err:
-            raise ValueError(f"'{layer.name}': {err}") from err
-        sparse_OK = found.to(weight.dtype).masked_fill(~mask, 0.0)
-        new[rows, columns] = sparse_OK
-        if hessian is not None:
-            change += _output_size(sparse_OK.double() - dense_OK.double(), hessian)
-            size += _output_size(dense_OK.double(), hessian)
-    error = None if hessian_GKK is None else (change / size if size else 0.0)
-    return new.view(weight.shape), error
-
-
-def _output_size(weight_OK: Tensor, hessian_KK: Tensor) -> float:
-    """Return the sum of squared outputs: the trace of ``W H W^T``."""
-    return max(float((weight_OK @ hessian_KK.double() * weight_OK).sum()), 0.0)
 
 
 def _check_settings(method: str, batches: Any, damping: float) -> None:

@@ -95,10 +95,12 @@ def _inverse_factor(hessian: Tensor, live: Tensor, damping: float) -> Tensor:
         diagonal += damping * diagonal[live].mean()
     diagonal[~live] = 1.0
     try:
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
-        return torch.linalg.cholesky(inverse, upper=True)
+        # Factored from its last row up, H = R R^T with R upper triangular.
+        upper = torch.linalg.cholesky(damped.flip(0, 1)).flip(0, 1)
     except torch.linalg.LinAlgError as err:
         raise HessianError(
             f"the Hessian with damping={damping} has no inverse. Raise damping, or "
             "give more calibration data."
         ) from err
+    identity = torch.eye(len(upper), dtype=upper.dtype, device=upper.device)
+    return torch.linalg.solve_triangular(upper, identity, upper=True)

@@ -144,6 +144,17 @@ def test_dead_inputs_go_first_and_are_not_compensated():
     )
 
 
+def test_dead_inputs_do_not_change_what_the_others_get():
+    inputs, weight = correlated(80, 16), weights(6, 16)
+    inputs[:, 4:12] = 0
+    new, mask = sparse_gpt(weight, inputs.T @ inputs, 2, 4, 0.3)
+    live = [*range(4), *range(12, 16)]
+    alone = inputs[:, live]
+    slow, slow_mask = slow_obs(weight[:, live], alone.T @ alone, 2, 4, 0.3)
+    assert mask[:, live].equal(slow_mask)
+    torch.testing.assert_close(new[:, live], slow)
+
+
 def test_inputs_that_are_all_dead_leave_magnitude():
     weight = weights(4, 8)
     new, mask = sparse_gpt(weight, torch.zeros(8, 8), 2, 4)

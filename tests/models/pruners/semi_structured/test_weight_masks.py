@@ -181,6 +181,19 @@ def test_a_copy_has_masks_of_its_own():
     assert model.weight_masks.broken() == []
     with pytest.raises(RuntimeError, match="Removed weights are not zero"):
         twin(torch.randn(1, 8))
+    twin.weight_masks.derive_()
+    assert twin.weight_masks.broken() == []
+
+
+def test_a_copy_of_a_held_model_is_not_held():
+    model = pruned()
+    model.weight_masks.hold_()
+    twin = copy.deepcopy(model)
+    assert not twin.weight_masks.held
+    twin.weight_masks.release_()
+    model(torch.randn(2, 8)).sum().backward()
+    removed = model.weight_masks.removed["0.weight"]
+    assert not model[0].weight.grad[removed].any()
 
 
 @pytest.mark.parametrize("change", ["replaced", "resized"])
