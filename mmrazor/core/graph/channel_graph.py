@@ -18,7 +18,12 @@ from .cuts import Cuts
 from .grouping import GroupTable, make_groups
 from .id_flow import IdFlow, SizeArgument
 from .mixing import mixed_dims
-from .products import ProductTerm, mac_products, parameter_products
+from .products import (
+    ProductTerm,
+    counted_lines,
+    mac_products,
+    parameter_products,
+)
 from .resolve import resolve
 from .rules import apply_rule
 from .trace import OpTrace, tensors_in, trace
@@ -205,7 +210,8 @@ def graph_of_trace(
     _freeze_parameters(flow, ignore)
     _tie_outputs(flow, tie)
     classes = resolve(flow.noted)
-    table = make_groups(model, flow.noted, classes)
+    counted = counted_lines(recorded, flow, classes.labels)
+    table = make_groups(model, flow.noted, classes, counted)
     products = (
         mac_products(recorded, flow, table),
         parameter_products(model, table),

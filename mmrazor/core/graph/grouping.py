@@ -77,15 +77,7 @@ class GroupTable:
         Returns:
             Elements that always stay, and elements for each kept channel by group.
         """
-        place = varying(field).index(dim)
-        ids = (
-            squeezed(field).movedim(place, 0).flatten(1).numpy()
-            if (len(varying(field)) > 1)
-            else squeezed(field).numpy()[:, None]
-        )
-        labels = self.labels[ids]
-        whole = (labels == labels[:, :1]).all(1)
-        groups = np.where(whole, self.group_of[labels[:, 0]], _FIXED)
+        groups = self.group_of[line_classes(self.labels, field, dim)]
         const = int((groups == _FIXED).sum())
         per_unit = {}
         for index in np.unique(groups[groups != _FIXED]):
@@ -94,13 +86,38 @@ class GroupTable:
         return const, per_unit
 
 
-def make_groups(model: nn.Module, noted: Constraints, classes: Classes) -> GroupTable:
-    """Group the classes that sit in the same slots.
+def line_classes(labels: Ids, field: Tensor, dim: int) -> Ids:
+    """Return the class of every index along a dim of a field.
+
+    Args:
+        labels: Class of every id.
+        field: Ids, which vary along ``dim``.
+        dim: The dim.
+
+    Returns:
+        Classes; -1 (the last of all, which is none) where elements of several classes
+        have the same index, so that it stays.
+    """
+    place = varying(field).index(dim)
+    ids = squeezed(field).movedim(place, 0).reshape(field.shape[dim], -1)
+    rows = labels[ids.numpy()]
+    return np.where((rows == rows[:, :1]).all(1), rows[:, 0], _FIXED)
+
+
+def make_groups(
+    model: nn.Module,
+    noted: Constraints,
+    classes: Classes,
+    counted: Sequence[Ids] = (),
+) -> GroupTable:
+    """Group the classes that sit in the same slots, equally often.
 
     Args:
         model: The model.
         noted: What tells where the ids of each parameter axis are.
         classes: Their classes.
+        counted: Classes along other dims in which all of a group must be equally often,
+            -1 for none.
     """
     labels = classes.labels
     count = int(labels.max()) + 1 if len(labels) else 0
@@ -115,11 +132,12 @@ def make_groups(model: nn.Module, noted: Constraints, classes: Classes) -> Group
             made[line] = True
     frozen = np.zeros(count, dtype=bool)
     frozen[list(classes.reasons)] = True
-    signature = _signatures(count, axes)
+    signature = _signatures(count, [*axes.values(), *counted])
     open_ = made & ~frozen
     order = _model_order(model)
     keys = sorted(axes, key=lambda key: (order.get(key[0], 0), key[1]))
-    table = GroupTable([], {}, labels, axes, {}, np.full(count, _FIXED, dtype=np.int64))
+    group_of = np.full(count + 1, _FIXED, dtype=np.int64)  # the last is no class
+    table = GroupTable([], {}, labels, axes, {}, group_of)
     slots = _slots_by_signature(keys, axes, roles, signature, open_)
     for found in slots.values():
         _add_group(table, model, found, axes)
@@ -127,12 +145,12 @@ def make_groups(model: nn.Module, noted: Constraints, classes: Classes) -> Group
     return table
 
 
-def _signatures(count: int, axes: Mapping[tuple[str, int], Ids]) -> Ids:
-    """Hash for every class in which slots it sits, and how often."""
+def _signatures(count: int, lines: Sequence[Ids]) -> Ids:
+    """Hash for every class on which lines it sits, and how often."""
     random = np.random.default_rng(0)
     result = np.zeros(count, dtype=np.uint64)
-    for line in axes.values():
-        inside, times = np.unique(line, return_counts=True)
+    for line in lines:
+        inside, times = np.unique(line[line != _FIXED], return_counts=True)
         salt = random.integers(1, 2**63, dtype=np.uint64)
         mixed = (times.astype(np.uint64) * salt) ^ (salt >> np.uint64(7))
         result[inside] += mixed * np.uint64(0x9E3779B97F4A7C15)

@@ -1,17 +1,19 @@
-# A convolution's MACs are bilinear in its kept inputs and outputs, a product's in rows and
-# columns. Each operation becomes a product of dims, each dim a sum over groups.
+# A convolution's MACs are bilinear in its kept inputs and outputs, a product's in rows
+# and columns. Each operation becomes a product of dims, each dim a sum over groups.
 """Express MACs and parameters by numbers of kept channels."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeAlias
 
 from torch import Tensor, nn
 
-from .fields import varying
+from .fields import squeezed, varying
 from .flow import Flow
-from .grouping import GroupTable
-from .trace import OpTrace
+from .grouping import GroupTable, line_classes
+from .id_flow import Ids
+from .trace import OpCall, OpTrace
 
 Extent: TypeAlias = tuple[int, dict[str, int]]
 ProductTerm: TypeAlias = tuple[str, int, tuple[Extent, ...]]
@@ -23,21 +25,53 @@ def mac_products(recorded: OpTrace, flow: Flow, table: GroupTable) -> list[Produ
     """Return the multiply-accumulates of every convolution and matrix product."""
     terms = []
     for call in recorded.calls:
+        dims = [_extent(flow, table, *place) for place in _counted(call)]
+        if not dims:
+            continue
+        factor = 1
         if call.name in _CONVOLUTIONS:
             x, weight = call.args[0], call.args[1]
             space = x if call.args[6] else call.result
-            factor = space.shape[0] * space[0, 0].numel() * weight[0, 0].numel()
-            dims = [_extent(flow, table, weight, dim) for dim in (0, 1)]
-        elif call.name in _PRODUCTS:
-            place = _PRODUCTS[call.name]
-            a, b = call.args[place], call.args[place + 1]
-            factor = 1
-            dims = [_extent(flow, table, a, dim) for dim in range(a.dim())]
-            dims.append(_extent(flow, table, b, b.dim() - 1))
-        else:
-            continue
+            factor = space[0, 0].numel() * weight[0, 0].numel()
         terms.append(_term(call.module, factor, dims))
     return terms
+
+
+def counted_lines(recorded: OpTrace, flow: Flow, labels: Ids) -> list[Ids]:
+    """Return the classes along every dim that MACs are a product of.
+
+    Those along parameters are left out.
+    """
+    seen = set()
+    lines = {}
+    for call in recorded.calls:
+        for tensor, dim in _counted(call):
+            if flow.name_of(tensor) is not None:
+                continue
+            for field in flow.of(tensor):
+                if dim not in varying(field):
+                    continue
+                ids = squeezed(field)
+                key = (ids.data_ptr(), ids.shape, ids.stride(), varying(field), dim)
+                if key not in seen:
+                    seen.add(key)
+                    line = line_classes(labels, field, dim)
+                    lines[line.tobytes()] = line
+    return list(lines.values())
+
+
+def _counted(call: OpCall) -> Iterator[tuple[Tensor, int]]:
+    """Yield the tensors and dims whose sizes multiply to the MACs, space apart."""
+    if call.name in _CONVOLUTIONS:
+        yield call.args[0], 0
+        yield call.args[1], 0
+        yield call.args[1], 1
+    elif call.name in _PRODUCTS:
+        place = _PRODUCTS[call.name]
+        a, b = call.args[place], call.args[place + 1]
+        for dim in range(a.dim()):
+            yield a, dim
+        yield b, b.dim() - 1
 
 
 def parameter_products(model: nn.Module, table: GroupTable) -> list[ProductTerm]:
