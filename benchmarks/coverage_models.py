@@ -7,20 +7,12 @@ smallest model is taken, told by the names of its configs: see ``smallness``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torchvision
-from mmengine.config import Config
-from torch import nn
-
-import mmrazor
 from mmrazor import compat
-from mmrazor.apis.image_size import test_image_size
 
 HOSTS = ("torchvision", *compat.HOSTS)
 TORCHVISION = (
@@ -99,9 +91,6 @@ _SCHEDULE = re.compile(r"\d+x")  # 8xb32, 512x1024
 _UNITS = {"gf": 1000}
 # Taken if there is nothing else.
 _LAST = ("deploy", "headless", "tta")
-_LARGEST = 1024
-_PROPOSALS = 100
-_TORCHVISION_DENSE = ("deeplabv3_resnet50", "fasterrcnn_resnet50_fpn")
 
 
 @dataclass(frozen=True)
@@ -174,78 +163,3 @@ def smallness(config: str) -> tuple[Any, ...]:
         len(stem),
         stem,
     )
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to build one model, and which image sizes to try in turn.
-
-    Args:
-        config: The config that is taken, or the torchvision name.
-        sizes: Heights and widths in pixels.
-        build: Makes the model with random weights, anew on every call.
-    """
-
-    config: str
-    sizes: tuple[tuple[int, int], ...]
-    build: Callable[[], nn.Module]
-
-
-def recipe(model: CoverageModel) -> Recipe:
-    """Read how a model is built.
-
-    Sizes are 224 pixels for classification, 256 and then 512 for the rest, at last
-    those that the config trains and tests with, if it tells and they are not above
-    1024. Two-stage detectors hand on 100 proposals, not 1000, of which the heads cost
-    more than all the rest.
-
-    Raises:
-        ValueError: If no config of the family has a model.
-    """
-    if model.host == "torchvision":
-        return _torchvision_recipe(model.family)
-    for name in model.configs:
-        config = compat.read_config(compat.find_config(name))
-        if not config.get("model"):
-            continue
-        _fewer_proposals_(config.model)
-        sides = (224,) if model.host == "mmpretrain" else (256, 512)
-        sizes = [(side, side) for side in sides]
-        sizes += [own for own in _own_sizes(config) if max(own) <= _LARGEST]
-        build = partial(mmrazor.build_architecture, config)
-        return Recipe(name, tuple(dict.fromkeys(sizes)), build)
-    raise ValueError(f"None of the {len(model.configs)} configs has a model.")
-
-
-def _own_sizes(config: Config) -> list[tuple[int, int]]:
-    """Return the sizes that a config is trained and tested with, if it tells."""
-    size = (config.model.get("data_preprocessor") or {}).get("size")
-    sizes = [tuple(size)] if size else []
-    with suppress(ValueError):  # it does not tell
-        sizes.append(test_image_size(config))
-    return sizes
-
-
-def _fewer_proposals_(value: Any) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if key in ("rpn", "rpn_proposal") and item and "max_per_img" in item:
-                item["max_per_img"] = min(item["max_per_img"], _PROPOSALS)
-            _fewer_proposals_(item)
-    elif isinstance(value, list):
-        for item in value:
-            _fewer_proposals_(item)
-
-
-def _torchvision_recipe(name: str) -> Recipe:
-    dense = name in _TORCHVISION_DENSE
-    side = 299 if name == "inception_v3" else 256 if dense else 224
-    settings: dict[str, Any] = {"weights": None}
-    if dense:
-        settings["weights_backbone"] = None
-    if name.startswith("fasterrcnn"):
-        # It resizes for itself.
-        settings |= {"min_size": side, "max_size": side}
-        settings |= {"rpn_post_nms_top_n_test": _PROPOSALS}
-    build = partial(torchvision.models.get_model, name, **settings)
-    return Recipe(f"torchvision::{name}", ((side, side),), build)

@@ -17,7 +17,7 @@ Record = dict[str, Any]
 _CAUSES = (
     (r"extra multi-modal dependencies", "needs `mmpretrain[multimodal]`"),
     (r"(\w+) is not installed", r"needs the package `\1`"),
-    (r"please install (\w+) by", r"needs the package `\1`"),
+    (r"[Pp]lease install (\w+) (?:by|first)", r"needs the package `\1`"),
     (r"No module named '(\w+)", r"needs the package `\1`"),
     (r"offline; '([\w.]+)' was asked", "downloads weights or vocabularies to be built"),
     (
@@ -25,6 +25,10 @@ _CAUSES = (
         r"mmcv's `\1` has no CPU version",
     ),
     (r"TooHeavyError: (.*)", r"too heavy: \1"),
+    (
+        r"has no attribute 'to_tensor'",
+        "the host changes its data samples, so runs once",
+    ),
     (r"MemoryError|can't allocate memory", "too heavy: memory"),
     (r"took longer than .*", r"too heavy: time"),
 )
