@@ -217,3 +217,27 @@ def test_floor_width():
     ladder = range(8, 25, 8)
     found = [floor_width(ladder, count) for count in (0, 8, 15, 16, 23, 24, 99)]
     assert found == [8, 8, 8, 16, 16, 24, 24]
+
+
+def test_room_below_the_threshold_goes_to_the_best_units():
+    scores = {"dear": [9, 8], "a": [7, 1], "b": [6, 2], "c": [5, 3]}
+    scores = {name: np.array(values, float) for name, values in scores.items()}
+    widths = {name: range(1, 3) for name in scores}
+
+    def cost(counts):
+        return 50 * counts["dear"] + counts["a"] + counts["b"] + counts["c"]
+
+    # the second dear unit is above all others and never fits; 53 is the least
+    for most, more in ((54, "c"), (55, "bc"), (56, "abc")):
+        counts = global_counts(scores, widths, lambda c, most=most: cost(c) <= most)
+        assert counts == {name: 1 + (name in more) for name in scores}
+
+
+def test_room_goes_by_the_mean_of_the_units_of_a_step():
+    scores = {"dear": [9, 9, 9, 9], "a": [8, 8, 5, 0], "b": [8, 8, 3, 3]}
+    scores = {name: np.array(values, float) for name, values in scores.items()}
+    widths = {name: range(2, 5, 2) for name in scores}
+    counts = global_counts(
+        scores, widths, lambda c: 50 * c["dear"] + c["a"] + c["b"] <= 106
+    )
+    assert counts == {"dear": 2, "a": 2, "b": 4}
