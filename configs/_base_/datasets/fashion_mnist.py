@@ -1,47 +1,17 @@
-# Fashion-MNIST: 60000 images to train and 10000 to test, 28x28 grey.
+# Fashion-MNIST: 60000 images to train and 10000 to test, 28x28 grey; else like MNIST.
 # python tools/prepare_data.py fashion_mnist
-#
-# Grey images: the architecture takes one channel (backbone=dict(in_channels=1)).
-# The host selects the files by test_mode, not by split; both are given.
+_base_ = './mnist.py'
 dataset_type = 'FashionMNIST'
 data_root = 'data/fashion_mnist'
-data_preprocessor = dict(
-    type='ClsDataPreprocessor', num_classes=10, mean=[72.940], std=[90.021])
+data_preprocessor = dict(mean=[72.940], std=[90.021])
 
 train_pipeline = [
     dict(type='RandomCrop', crop_size=28, padding=2),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PackInputs'),
 ]
-test_pipeline = [dict(type='PackInputs')]
 
 train_dataloader = dict(
-    batch_size=128,
-    num_workers=2,
-    persistent_workers=True,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='train',
-        download=False,
-        pipeline=train_pipeline))
-
-val_dataloader = dict(
-    batch_size=500,
-    num_workers=2,
-    persistent_workers=True,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='test',
-        test_mode=True,
-        download=False,
-        pipeline=test_pipeline))
-val_evaluator = dict(type='Accuracy', topk=(1, ))
-
+    dataset=dict(type=dataset_type, data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))
 test_dataloader = val_dataloader
-test_evaluator = val_evaluator
