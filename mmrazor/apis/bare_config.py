@@ -98,11 +98,21 @@ def bare_config(cfg: Config) -> Config:
 
 def _bare_model(resolved: ArchitectureConfig) -> dict[str, Any]:
     if not is_pruned(resolved.model):
-        return _without_downloads(resolved.model)
+        return without_downloads(resolved.model)
     if "subnet" not in resolved.model:
         raise ValueError(f"{_PRUNED} needs 'subnet', the file of tools/prune.py.")
-    inner = _without_downloads(pruned_from(resolved).model)
-    kept = {"architecture": inner, "subnet": resolved.model["subnet"]}
+    inner = without_downloads(pruned_from(resolved).model)
+    return pruned_model(inner, resolved.model["subnet"])
+
+
+def pruned_model(inner: Mapping[str, Any], subnet: str) -> dict[str, Any]:
+    """Return the model dict of a pruned Architecture.
+
+    Args:
+        inner: The model dict of the Architecture before pruning.
+        subnet: Path of its Subnet.
+    """
+    kept = {"architecture": dict(inner), "subnet": subnet}
     # mmdet's init_detector looks into it before it builds the model.
     empty: dict[str, Any] = {"backbone": {}} if "backbone" in inner else {}
     return {"type": _PRUNED, **kept, **empty}
@@ -153,17 +163,17 @@ def _name_scope_(bare: dict[str, Any], scope: str) -> None:
             part.setdefault("_scope_", scope)
 
 
-def _without_downloads(value: Any) -> Any:
+def without_downloads(value: Any) -> Any:
     """Drop weights to start training from: the exported checkpoint has them all."""
     if isinstance(value, Mapping):
-        kept = {key: _without_downloads(item) for key, item in value.items()}
+        kept = {key: without_downloads(item) for key, item in value.items()}
         if isinstance(kept.get("pretrained"), str):
             kept["pretrained"] = None
         if names_weights(kept.get("init_cfg")):
             kept["init_cfg"] = None
         return kept
     if isinstance(value, (list, tuple)):
-        return type(value)(_without_downloads(item) for item in value)
+        return type(value)(without_downloads(item) for item in value)
     return value
 
 

@@ -24,9 +24,10 @@ from ..core.space import Subnet
 from ..models.architectures import build_architecture, load_weights
 from ..models.architectures.checkpoint import checkpoint_file, read_checkpoint
 from ..models.architectures.resolve import is_pruned
-from .bare_config import bare_config
+from .bare_config import bare_config, pruned_model
 from .image_size import test_image_size
 from .onnx import OnnxExportError, OnnxInfo, export_onnx
+from .pruning_run import subnet_in
 from .run_config import load_config
 
 
@@ -89,12 +90,13 @@ def export_model(
         cfg.merge_from_dict(dict(cfg_options))
     bare = bare_config(cfg)
     source = checkpoint_file(checkpoint)
+    folder = Path(out_dir) if out_dir is not None else source.parent / "export"
+    stem = name or (Path(cfg.filename).stem if cfg.filename else "model")
+    _take_cuts_(bare, source, folder / f"{stem}_subnet.yaml")
     model = build_architecture(bare)
     load_weights(model, source)
     size = _size(image_size) if image_size else test_image_size(bare)
     inputs = example_inputs(model, size)
-    folder = Path(out_dir) if out_dir is not None else source.parent / "export"
-    stem = name or (Path(cfg.filename).stem if cfg.filename else "model")
     weights_path, config_path = folder / f"{stem}.pth", folder / f"{stem}.py"
 
     content = {
@@ -183,6 +185,14 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str, torch.Tensor)):
         return value
     return str(value)
+
+
+def _take_cuts_(bare: Config, source: Path, path: Path) -> None:
+    """Make the config one of a pruned model if the checkpoint is that of one."""
+    subnet = subnet_in(source)
+    if subnet is not None and not is_pruned(bare.model):
+        subnet.dump(path)
+        bare.model = pruned_model(bare.model, str(path))
 
 
 def _copied_subnet_(bare: Config, path: Path) -> Path | None:

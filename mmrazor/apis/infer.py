@@ -20,10 +20,12 @@ from torch import nn
 
 from .. import compat
 from ..core.forward import evaluating
-from ..models.architectures import build_architecture, load_weights
+from ..models.architectures import build_architecture, load_weights, slimmed
 from ..models.architectures.checkpoint import checkpoint_file, read_checkpoint
+from ..models.architectures.resolve import is_pruned
 from .bare_config import bare_config
 from .image_size import test_pipeline
+from .pruning_run import subnet_in
 from .run_config import load_config
 
 
@@ -54,6 +56,9 @@ def init_model(
     classes: dict[str, Any] = {}
     if checkpoint is not None:
         source = checkpoint_file(checkpoint)
+        subnet = subnet_in(source)
+        if subnet is not None and not is_pruned(bare.model):
+            model = slimmed(model, subnet)
         load_weights(model, source)
         meta = read_checkpoint(source).get("meta") or {}
         classes = dict(meta.get("dataset_meta") or {})

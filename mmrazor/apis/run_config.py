@@ -15,6 +15,8 @@ from mmengine.logging import print_log
 from mmrazor import compat
 from mmrazor.core.checkpoint_backend import BACKEND_NAME
 
+from .pruning_run import set_pruning_
+
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
 _UNREADABLE = (
@@ -82,6 +84,8 @@ def run_config(
     ``exact_resume = False``: ``mmrazor.RandomStateHook`` joins the hooks, and
     checkpoints are renamed into place when they are whole.
 
+    A model with a pruner gets the hook that the pruner names.
+
     Args:
         config: As for ``load_config``.
         work_dir: Folder for logs and checkpoints; default is the config's, then
@@ -122,6 +126,7 @@ def run_config(
         _set_auto_scale_lr_(cfg)
     _set_distributed_(cfg)
     _set_dataloader_defaults_(cfg)
+    set_pruning_(cfg)
     if cfg.get("exact_resume", True) and cfg.get("train_cfg"):
         _set_exact_resume_(cfg)
     return cfg

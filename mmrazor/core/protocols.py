@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+#: Where a checkpoint's ``meta`` holds what a pruner has done, as plain data.
+PRUNING_KEY = "pruning"
+
 
 @runtime_checkable
 class HasTeacher(Protocol):
@@ -46,4 +49,44 @@ class KeepsWeightsAtZero(Protocol):
 
     def load_packed_(self, packed: Any) -> None:
         """Take the masks of a checkpoint; zero what is removed."""
+        ...
+
+
+@runtime_checkable
+class PrunesInTraining(Protocol):
+    """A model whose part ``pruner`` makes it smaller while it trains."""
+
+    pruner: Any
+
+    def prepare_pruning(self) -> None:
+        """Find faults before training that would stop a later pruning."""
+        ...
+
+    def next_step(self, share: float, time: int | None = None) -> Any:
+        """Return what goes now (``state``, ``cuts``), or None; change nothing."""
+        ...
+
+    def shrink_(self, cuts: Any) -> dict[Any, Any]:
+        """Make the model smaller in place.
+
+        Returns:
+            By parameter, its shape before and the kept indices of axes that shrank.
+        """
+        ...
+
+    def restore_(self) -> bool:
+        """Take back what was pruned at building; tell whether there was something."""
+        ...
+
+    def load_pruning_(self, data: Any) -> Any:
+        """Take the state of a checkpoint and return the cuts that were done."""
+        ...
+
+
+@runtime_checkable
+class RebuildsReducer(Protocol):
+    """A distributed wrapper that can take in parameters of another size."""
+
+    def rebuild_(self) -> None:
+        """Average the gradients of the module's parameters as they are now."""
         ...

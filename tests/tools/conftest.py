@@ -91,12 +91,49 @@ def distilled(student):
     }
 
 
+def pruned(schedule, importance="L1Importance", **pruner):
+    """Return the config of an Algorithm that is pruned while it learns of a teacher."""
+    student = {"type": "ToyConvNet"}
+    return {
+        "type": "mmrazor.Compress",
+        "architecture": student,
+        "pruner": {
+            "type": "Pruner",
+            "importance": {"type": importance},
+            "budget": {"macs": 0.4},
+            "image_size": [8, 8],
+            "schedule": schedule,
+            **pruner,
+        },
+        "teacher": {**student, "width": 6, "pretrained": False},
+        "distiller": {
+            "losses": {
+                "kd": {
+                    "type": "KLDivergence",
+                    "student": "output:last",
+                    "teacher": "output:last",
+                }
+            }
+        },
+    }
+
+
 @pytest.fixture
 def toy_config(tmp_path):
     """Return a function that writes a toy config, changed by dotted keys."""
 
-    def write(options=None, name="toy.py", distil=False, **kwargs):
-        cfg = Config(toy_dict(**kwargs))
+    def write(options=None, name="toy.py", distil=False, model=None, **kwargs):
+        content = toy_dict(**kwargs)
+        if model is not None:
+            content["model"] = model
+            content["custom_imports"]["imports"].append("toy_prune")
+            for stage in ("train", "val", "test"):
+                dataset = content[f"{stage}_dataloader"]["dataset"]
+                content[f"{stage}_dataloader"]["dataset"] = {
+                    **dataset,
+                    "type": "ToyImages",
+                }
+        cfg = Config(content)
         cfg.merge_from_dict(options or {})
         if distil:
             cfg.model = distilled(cfg.model.to_dict())
@@ -197,8 +234,9 @@ def weights(tmp_path):
         stored = torch.load(tmp_path / path, weights_only=False)
         found = {f"model {k}": v for k, v in stored["state_dict"].items()}
         found |= {f"ema {k}": v for k, v in stored.get("ema_state_dict", {}).items()}
-        momenta = stored.get("optimizer", {}).get("state", {})
-        found |= {f"momentum {k}": v["momentum_buffer"] for k, v in momenta.items()}
+        for number, state in stored.get("optimizer", {}).get("state", {}).items():
+            tensors = {k: v for k, v in state.items() if torch.is_tensor(v)}
+            found |= {f"{k} {number}": v for k, v in tensors.items()}
         return found
 
     return read

@@ -3,5 +3,6 @@
 from .base import Algorithm
 from .ddp import AlgorithmDDP
 from .distill import SingleTeacherDistill
+from .pruning import NetworkSlimming
 
-__all__ = ["Algorithm", "AlgorithmDDP", "SingleTeacherDistill"]
+__all__ = ["Algorithm", "AlgorithmDDP", "NetworkSlimming", "SingleTeacherDistill"]

@@ -10,28 +10,37 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-import torch
-from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from ...core.capture import Recorder
+from ...core.graph import Cuts
 from ...registry import MODELS
 from ..architectures import build_architecture
 from ..distillers import Distiller, Teacher
 from ..distillers.distiller import build_part
+from .checks import (
+    check_mmengine_model,
+    check_weights_given,
+    warn_other_normalisation,
+)
+from .pruned_features import check_student_features
 
 
-@MODELS.register_module()
+@MODELS.register_module(name=["Algorithm", "Compress"])
 class Algorithm(BaseModel):
     """Wrap an Architecture with the parts that make it small, or better, in training.
+
+    Any combination of parts may be given; configs name it ``mmrazor.Compress``.
 
     Args:
         architecture: The model to compress: its config, ``dict(cfg_path=...)``, a path,
             or a module. It must be an mmengine model (``forward(..., mode=...)``).
         mutator, pruner, quantizer: Configs of parts that change the Architecture. Each
-            is called once with it, in this order, and returns it changed.
+            is called once with it, in this order, and returns it changed. The pruner is
+            kept as ``self.pruner``; with a schedule it goes on while the model trains,
+            see :class:`~mmrazor.models.pruners.Pruner`.
         distiller: Config of the :class:`~mmrazor.models.distillers.Distiller`.
         teacher: As ``architecture``, with its weights: ``checkpoint='teacher.pth'`` or
             ``pretrained=True``; ``pretrained=False`` says that random weights are
@@ -64,11 +73,16 @@ class Algorithm(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         model = build_architecture(architecture, data_preprocessor=data_preprocessor)
-        _check_mmengine_model(model, "architecture")
+        check_mmengine_model(model, "architecture")
         super().__init__(model.data_preprocessor, init_cfg)
-        for cfg in (mutator, pruner, quantizer):
-            if cfg is not None:
-                model = build_part(cfg)(model)
+        self.pruner: Any = None if pruner is None else build_part(pruner)
+        for part in (
+            None if mutator is None else build_part(mutator),
+            self.pruner,
+            None if quantizer is None else build_part(quantizer),
+        ):
+            if part is not None:
+                model = part(model)
         self.architecture = model
         self.distiller: Distiller | None = None
         self.teacher = None
@@ -83,11 +97,11 @@ class Algorithm(BaseModel):
         if distiller is not None:
             self.distiller = build_part({"type": "Distiller", **distiller})
             self.distilling = True
-            self.student_recorder = Recorder(model, self.distiller.student_sources)
-            _check_weights_given(teacher)
+            self._listen()
+            check_weights_given(teacher)
             model = build_architecture(teacher, data_preprocessor=data_preprocessor)
-            _check_mmengine_model(model, "teacher")
-            _warn_other_normalisation(self.data_preprocessor, model.data_preprocessor)
+            check_mmengine_model(model, "teacher")
+            warn_other_normalisation(self.data_preprocessor, model.data_preprocessor)
             cache = None
             if teacher_cache is not None:
                 cache = build_part({"type": "TeacherCache", **teacher_cache})
@@ -116,6 +130,8 @@ class Algorithm(BaseModel):
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """Take one optimizer step on one batch; return the losses to log."""
+        if hasattr(self.pruner, "check_driven"):
+            self.pruner.check_driven()
         with optim_wrapper.optim_context(self._wrapper or self):
             losses = self.run(self.data_preprocessor(data, True), mode="loss")
         loss, log_vars = self.parse_losses(losses)
@@ -164,6 +180,61 @@ class Algorithm(BaseModel):
             return self.teacher.predict(**data)
         return self.teacher.predict(*data)
 
+    def prepare_pruning(self) -> None:
+        """Trace the Architecture and try a pruning on a copy, to find faults early.
+
+        Raises:
+            PrunedFeatureError: If a distillation loss reads what pruning will shrink.
+            ValueError: What :meth:`~mmrazor.models.pruners.Pruner.prepare` raises.
+        """
+        self._check_features(self.pruner.prepare(self.architecture))
+
+    def next_step(self, share: float, time: int | None = None) -> Any:
+        """Return what the pruner takes away next, or None; nothing changes yet.
+
+        Args:
+            share: Of the way from the dense cost to the budget, in [0, 1].
+            time: Step or epoch, for the records.
+        """
+        step = self.pruner.decide(self.architecture, share, time)
+        self._check_features(step)
+        return step
+
+    def shrink_(self, cuts: Cuts) -> dict[nn.Parameter, Any]:
+        """Cut the Architecture in place; return what became of its parameters."""
+        shrunk = self.pruner.cut_(self.architecture, cuts)
+        self._listen()
+        return shrunk
+
+    def restore_(self) -> bool:
+        """Take back what was pruned at building; tell whether there was something."""
+        restored = self.pruner.restore_(self.architecture)
+        self._listen()
+        return restored
+
+    def load_pruning_(self, data: Any) -> Cuts:
+        """Take a checkpoint's state of the pruner; return the cuts that were done."""
+        cuts = self.pruner.load_state_(self.architecture, data)
+        self._listen()
+        return cuts
+
+    def _listen(self) -> None:
+        """Find the student's recorded modules; pruning may have replaced some."""
+        if self.distiller is not None:
+            sources = self.distiller.student_sources
+            self.student_recorder = Recorder(self.architecture, sources)
+
+    def _check_features(self, step: Any) -> None:
+        if step is not None and self.teacher is not None and self.distilling:
+            assert self.distiller is not None
+            check_student_features(
+                self.architecture,
+                step.slimmed,
+                step.inputs,
+                self.distiller,
+                self.teacher,
+            )
+
     def stop_distillation(self) -> None:
         """Go on with the task's own losses; the teacher is not run again."""
         self.distilling = False
@@ -179,37 +250,3 @@ def _idle_loss(distiller: Distiller) -> dict[str, Tensor]:
     """Zero that keeps trained connectors in the graph: DDP waits for every gradient."""
     params = [p for p in distiller.parameters() if p.requires_grad]
     return {"distill.loss_idle": sum(0.0 * p.sum() for p in params)} if params else {}
-
-
-def _check_mmengine_model(model: nn.Module, role: str) -> None:
-    if not isinstance(model, BaseModel):
-        raise ValueError(
-            f"The {role} is {type(model).__name__}, a plain torch module. A runner "
-            "trains mmengine models: wrap it in a BaseModel whose forward(inputs, "
-            "data_samples, mode) returns losses, predictions or tensors."
-        )
-
-
-def _check_weights_given(cfg: Any) -> None:
-    if isinstance(cfg, nn.Module):
-        return
-    if not isinstance(cfg, dict) or not {"checkpoint", "pretrained"} & set(cfg):
-        raise ValueError(
-            "The teacher has no weights. Give teacher=dict(cfg_path=..., "
-            "checkpoint='teacher.pth') or pretrained=True for the published ones; "
-            "pretrained=False says that random weights are meant."
-        )
-
-
-def _warn_other_normalisation(student: Any, teacher: Any) -> None:
-    for name in ("mean", "std"):
-        ours, theirs = getattr(student, name, None), getattr(teacher, name, None)
-        if ours is None or theirs is None or torch.equal(ours, theirs):
-            continue
-        print_log(
-            f"The teacher was built with another {name} ({theirs.flatten().tolist()}) "
-            f"than the student ({ours.flatten().tolist()}). Both see the student's "
-            "preprocessed images; a teacher trained on others loses accuracy.",
-            logger="current",
-            level=30,
-        )

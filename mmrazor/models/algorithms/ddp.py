@@ -41,7 +41,8 @@ class AlgorithmDDP(MMDistributedDataParallel):
                 level=logging.WARNING,
             )
             module = revert_sync_batchnorm(module)
-        super().__init__(module, device_ids=None if on_cpu else device_ids, **kwargs)
+        self._arguments = {"device_ids": None if on_cpu else device_ids, **kwargs}
+        super().__init__(module, **self._arguments)
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """Take one optimizer step on one batch of this process."""
@@ -49,3 +50,14 @@ class AlgorithmDDP(MMDistributedDataParallel):
             return super().train_step(data, optim_wrapper)
         with self.module.running_through(self):
             return self.module.train_step(data, optim_wrapper)
+
+    def rebuild_(self) -> None:
+        """Average the gradients of the module's parameters as they are now.
+
+        torch lays out its buckets once, by the shapes that it finds. The shapes must be
+        the same in all processes.
+        """
+        module, arguments = self.module, self._arguments
+        # The old reducer holds the parameters' gradient nodes: it goes first.
+        del self.reducer, self.logger
+        self.__init__(module, **arguments)  # type: ignore[misc]

@@ -86,6 +86,11 @@ class Distiller(BaseModule):
         """Sources wanted from the teacher, each once."""
         return self._unique("teacher")
 
+    @property
+    def sources_by_loss(self) -> dict[str, dict[str, str]]:
+        """By loss, its sources under ``student`` and ``teacher``."""
+        return {name: dict(pair) for name, pair in self._sources.items()}
+
     def _unique(self, side: str) -> list[str]:
         return list(dict.fromkeys(s[side] for s in self._sources.values()))
 
@@ -105,13 +110,23 @@ class Distiller(BaseModule):
                 sources.
         """
         return {
-            f"distill.loss_{name}": self._loss(
+            f"distill.loss_{name}": self.loss(
                 name, student[sources["student"]], teacher[sources["teacher"]]
             )
             for name, sources in self._sources.items()
         }
 
-    def _loss(self, name: str, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
+    def loss(self, name: str, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
+        """Return one loss, the sum over the calls of its sources.
+
+        Args:
+            name: Name of the loss.
+            student: The student's values, one for each call.
+            teacher: The same of the teacher.
+
+        Raises:
+            DistillError: As for :meth:`forward`.
+        """
         sources = self._sources[name]
         where = (
             f"loss '{name}' ({type(self.losses[name]).__name__}) of student "

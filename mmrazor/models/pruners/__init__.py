@@ -25,12 +25,16 @@ from .pruner import (
     search_space,
     subnet_of,
 )
+from .pruning_state import PruningState
+from .schedules import CubicSchedule, LinearSchedule, Schedule
 from .semi_structured import SemiStructuredPruner, semi_structured_
+from .training_pruner import Pruner
 
 __all__ = [
     "BNScaleImportance",
     "Budget",
     "BudgetError",
+    "CubicSchedule",
     "FPGMImportance",
     "FisherImportance",
     "GroupNormImportance",
@@ -39,9 +43,13 @@ __all__ = [
     "L1Importance",
     "L2Importance",
     "LAMPImportance",
+    "LinearSchedule",
     "NothingPrunableError",
     "Pruned",
+    "Pruner",
+    "PruningState",
     "RandomImportance",
+    "Schedule",
     "SemiStructuredPruner",
     "TaylorImportance",
     "build_importance",

@@ -24,7 +24,13 @@ class ImportanceError(ValueError):
 
 
 class Importance(ABC):
-    """Ranks the channels of a group; a subclass defines the call and nothing else."""
+    """Ranks the channels of a group; a subclass defines the call and nothing else.
+
+    Attributes:
+        reads_gradients: Whether it reads the gradients that the parameters have now.
+    """
+
+    reads_gradients = False
 
     @abstractmethod
     def __call__(self, group: ChannelGroup) -> Tensor:

@@ -67,6 +67,8 @@ class TaylorImportance(Importance):
         ImportanceError: If a group has no slot of these roles, or no gradient.
     """
 
+    reads_gradients = True
+
     def __init__(
         self,
         multivariable: bool = False,

@@ -1,0 +1,89 @@
+"""What a run needs whose model is pruned while it trains."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from ..core.protocols import PRUNING_KEY
+from ..core.space import Subnet
+from ..models.architectures.checkpoint import read_checkpoint
+from ..models.pruners import PruningState
+from ..registry import MODELS
+from .bare_config import architecture_of
+from .image_size import test_image_size
+
+# What a test set that is not there, or not as the config says, was seen to raise.
+_NO_SIZE = (AssertionError, ImportError, OSError, TypeError, ValueError)
+
+
+def set_pruning_(cfg: Config) -> None:
+    """Add the hook that a model's pruner asks for, and the size of test images.
+
+    A pruner names its hook in the class attribute ``training_hook``. Calling this again
+    changes nothing.
+
+    Args:
+        cfg: The config of a run.
+    """
+    pruner = (cfg.get("model") or {}).get("pruner")
+    kind = _class_of(pruner)
+    hook = getattr(kind, "training_hook", None)
+    if hook is None:
+        return
+    hooks = list(cfg.get("custom_hooks") or [])
+    if _short(hook) not in [_short(_type_of(one)) for one in hooks]:
+        cfg.custom_hooks = [*hooks, {"type": hook}]
+    takes_size = "image_size" in inspect.signature(kind).parameters
+    given = isinstance(pruner, dict) and pruner.get("image_size")
+    if takes_size and cfg.get("train_cfg") and not given:
+        _set_image_size_(cfg, pruner)
+
+
+def subnet_in(checkpoint: Path) -> Subnet | None:
+    """Return the Subnet of a model that was pruned in training, from its checkpoint.
+
+    Raises:
+        ValueError: If the checkpoint is damaged, or what it says of pruning is.
+    """
+    state = (read_checkpoint(checkpoint).get("meta") or {}).get(PRUNING_KEY)
+    return None if state is None else PruningState.from_dict(state).subnet()
+
+
+def _set_image_size_(cfg: Config, pruner: Any) -> None:
+    try:
+        resolved = architecture_of(cfg)
+        scope = resolved.scope or cfg.get("default_scope")
+        plain = {"model": resolved.model, "default_scope": scope}
+        loader = cfg.get("test_dataloader") or cfg.get("val_dataloader")
+        height, width = test_image_size(Config({**plain, "test_dataloader": loader}))
+    except _NO_SIZE as err:
+        first_line = (str(err).splitlines() or [""])[0]
+        print_log(
+            f"The size of test images is not known ({type(err).__name__}: {first_line})"
+            ": the pruner runs the model on images of 224 x 224. Another size: "
+            "pruner=dict(..., image_size=(height, width)).",
+            logger="current",
+            level=logging.WARNING,
+        )
+        return
+    pruner["image_size"] = [height, width]
+
+
+def _class_of(pruner: Any) -> Any:
+    kind = _type_of(pruner)
+    return MODELS.get(kind) if isinstance(kind, str) and kind else kind
+
+
+def _type_of(spec: Any) -> Any:
+    return spec.get("type", "") if isinstance(spec, Mapping) else type(spec)
+
+
+def _short(kind: Any) -> str:
+    return kind.rpartition(".")[2] if isinstance(kind, str) else kind.__name__

@@ -1,0 +1,55 @@
+"""What an Algorithm refuses, or warns of, when it is built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from torch import nn
+
+
+def check_mmengine_model(model: nn.Module, role: str) -> None:
+    """Refuse plain torch modules.
+
+    Raises:
+        ValueError: With what to do.
+    """
+    if not isinstance(model, BaseModel):
+        raise ValueError(
+            f"The {role} is {type(model).__name__}, a plain torch module. A runner "
+            "trains mmengine models: wrap it in a BaseModel whose forward(inputs, "
+            "data_samples, mode) returns losses, predictions or tensors."
+        )
+
+
+def check_weights_given(cfg: Any) -> None:
+    """Refuse a teacher whose weights are left open.
+
+    Raises:
+        ValueError: With what to do.
+    """
+    if isinstance(cfg, nn.Module):
+        return
+    if not isinstance(cfg, dict) or not {"checkpoint", "pretrained"} & set(cfg):
+        raise ValueError(
+            "The teacher has no weights. Give teacher=dict(cfg_path=..., "
+            "checkpoint='teacher.pth') or pretrained=True for the published ones; "
+            "pretrained=False says that random weights are meant."
+        )
+
+
+def warn_other_normalisation(student: Any, teacher: Any) -> None:
+    """Warn if two data preprocessors normalise images in different ways."""
+    for name in ("mean", "std"):
+        ours, theirs = getattr(student, name, None), getattr(teacher, name, None)
+        if ours is None or theirs is None or torch.equal(ours, theirs):
+            continue
+        print_log(
+            f"The teacher was built with another {name} ({theirs.flatten().tolist()}) "
+            f"than the student ({ours.flatten().tolist()}). Both see the student's "
+            "preprocessed images; a teacher trained on others loses accuracy.",
+            logger="current",
+            level=30,
+        )

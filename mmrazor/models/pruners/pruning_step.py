@@ -1,0 +1,107 @@
+# The model is traced anew at every pruning: that finds its channels where they are now,
+# and each pruning is checked by running it, as a pruning before training is.
+"""One pruning of several: what can go, and the check of what goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from ...core.graph import ChannelGraph, channel_graph, checked_slimming
+from ...core.graph.cuts import Cuts
+from .pruner import NothingPrunableError, nothing_prunable
+from .pruning_state import PruningState
+
+Kept = Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A pruning that is decided but not done.
+
+    Args:
+        state: The pruner's state after it.
+        cuts: From the model as it is.
+        slimmed: The smaller copy that was checked.
+        inputs: What it was checked with.
+    """
+
+    state: PruningState
+    cuts: Cuts
+    slimmed: nn.Module
+    inputs: Any
+
+
+def traced_groups(
+    model: nn.Module,
+    inputs: Any,
+    state: PruningState | None,
+    hints: Mapping[str, Any],
+) -> tuple[ChannelGraph, PruningState]:
+    """Return the channels that can go, and the state so far, begun if there is none.
+
+    Groups that broke the model before, or that are not what is left of a group of the
+    original, are frozen in the graph.
+
+    Args:
+        model: The Architecture as it is; any mode, it is left as it was.
+        inputs: What it is called with.
+        state: What was done so far.
+        hints: ``ignore``, ``tie`` and ``whole``, see
+            :func:`~mmrazor.core.graph.channel_graph`.
+
+    Raises:
+        TraceError: If the model does not run on the inputs.
+        NothingPrunableError: If no group is left.
+    """
+    graph = channel_graph(model, inputs, **hints)
+    if state is None:
+        state = PruningState.of(graph)
+    for name, reason in state.frozen.items():
+        graph.freeze([name], reason)
+    counts = state.counts()
+    strange = [g.name for g in graph.groups if counts.get(g.name) != g.size]
+    graph.freeze(strange, "is no group of the model that pruning began with")
+    if not graph.groups:
+        raise NothingPrunableError(nothing_prunable(graph))
+    return graph, state
+
+
+def checked_step(
+    graph: ChannelGraph,
+    state: PruningState,
+    choose: Callable[[ChannelGraph], Kept],
+    inputs: Any,
+    time: int | None = None,
+    finished: bool = False,
+) -> Step:
+    """Slim a copy of the model to the channels chosen, and run it.
+
+    Args:
+        graph: Of the model as it is; groups that break it are frozen.
+        state: What was done so far.
+        choose: Returns kept channels for the groups that are left.
+        inputs: What the model is called with.
+        time: Step or epoch, for the records.
+        finished: Whether the target is reached then.
+
+    Raises:
+        NothingPrunableError: If every group breaks the model.
+        ValueError: Whatever ``choose`` raises.
+    """
+    before = {group.name for group in graph.groups}
+
+    def choose_or_stop(current: ChannelGraph) -> Kept:
+        if not current.groups:
+            raise NothingPrunableError(nothing_prunable(current))
+        return choose(current)
+
+    checked = checked_slimming(graph, choose_or_stop, inputs)
+    broken = before - {group.name for group in graph.groups}
+    frozen = {name: graph.unprunable[name] for name in sorted(broken)}
+    after = state.pruned(checked.kept, checked.cuts, time, finished)
+    after = replace(after, frozen={**state.frozen, **frozen})
+    return Step(after, checked.cuts, checked.model, inputs)
