@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..fields import compacted, varying
-from ..flow import Flow
+from ..flow import Fields, Flow
 from ..trace import OpCall
 from .table import argument, rule
 
 
 @rule("aten::index", "aten::_unsafe_index")
 def index(flow: Flow, call: OpCall) -> None:
-    """Pick elements by numbers or by a mask."""
+    """Pick elements by numbers or by a mask; what is picked so must stay."""
     x, indices, result = call.args[0], list(call.args[1]), call.result
     fields = []
-    for field in flow.of(x):
+    for field in _without_numbered(flow, flow.of(x), _indexed_dims(indices)):
         picked = compacted(field[_cpu(indices)])
         if len(varying(picked)) > 1:
             flow.grid(picked)
         fields.append(picked.expand(result.shape))
     flow.set(result, fields)
+
+
+def _without_numbered(flow: Flow, fields: Fields, dims: Sequence[int]) -> Fields:
+    """Forbid to drop along dims that numbers point into, which code keeps elsewhere."""
+    left = []
+    for field in fields:
+        inside = [dim for dim in varying(field) if dim in dims]
+        if not any([flow.forbid(field, dim, "is picked by number") for dim in inside]):
+            left.append(field)
+    return left
+
+
+def _indexed_dims(indices: Sequence[Any]) -> list[int]:
+    dims, place = [], 0
+    for index in indices:
+        width = 1
+        if index is not None:
+            if index.dtype in (torch.bool, torch.uint8):
+                width = index.dim()
+            dims += range(place, place + width)
+        place += width
+    return dims
 
 
 def _cpu(indices: list[Any]) -> tuple:
@@ -31,14 +55,14 @@ def _cpu(indices: list[Any]) -> tuple:
 
 @rule("aten::index_select")
 def index_select(flow: Flow, call: OpCall) -> None:
-    """Pick slices by numbers."""
+    """Pick slices by numbers; what is picked so must stay."""
     x, dim, numbers = (
         call.args[0],
         call.args[1] % call.args[0].dim(),
         call.args[2].cpu(),
     )
     fields = []
-    for field in flow.of(x):
+    for field in _without_numbered(flow, flow.of(x), [dim]):
         if dim in varying(field):
             fields.append(compacted(field.index_select(dim, numbers)))
         else:
@@ -82,7 +106,7 @@ def index_put(flow: Flow, call: OpCall) -> None:
         places: list[Any] = [None] * dim + [numbers]
     else:
         places, values = list(call.args[1]), call.args[2]
-    fields = flow.of(x)
+    fields = _without_numbered(flow, flow.of(x), _indexed_dims(places))
     if values.numel() == 0 or x.numel() == 0:
         flow.set(result, fields)
         return

@@ -99,6 +99,8 @@ def cut(flow: Flow, call: OpCall) -> None:
     fields = flow.of(source)
     if step == 1:
         _equal_parts(flow, source, dim, start, stop)
+    else:
+        _stepped(flow, source, dim, step)
     # a field is cut with its own stride, so that equal ranges stay equal views
     parts = [f.narrow(dim, start, stop - start) for f in fields]
     if step != 1:
@@ -132,6 +134,21 @@ def _equal_parts(flow: Flow, source: Tensor, dim: int, start: int, stop: int) ->
     parts = size // length
     if 1 < parts <= _MOST_PARTS:
         split_equally(flow, source, dim, parts)
+
+
+def _stepped(flow: Flow, source: Tensor, dim: int, step: int) -> None:
+    """Let channels go only with all those up to the next one that is taken."""
+    shape = list(source.shape)
+    shape[dim : dim + 1] = [max(shape[dim] // step, 1), step]
+    for field in flow.of(source):
+        if dim not in varying(field):
+            continue
+        if source.shape[dim] % step:
+            flow.forbid(field, dim, "is sliced with a step")
+            continue
+        grid = flow.split_grid(field, shape, prefer=dim)
+        if dim + 1 in varying(grid):
+            flow.forbid(grid, dim + 1, "is sliced with a step")
 
 
 def split_equally(flow: Flow, source: Tensor, dim: int, parts: int) -> None:
