@@ -4,7 +4,16 @@ To teach a new operator, write a function ``rule(flow, call)`` beside its siblin
 register it with ``@rule('namespace::operator')``.
 """
 
-from . import contraction, extension, indexing, joining, norms, pointwise, views
+from . import (
+    contraction,
+    extension,
+    indexing,
+    joining,
+    norms,
+    pointwise,
+    slicing,
+    views,
+)
 from .table import apply_rule, rule, rule_names
 
 __all__ = [
@@ -17,5 +26,6 @@ __all__ = [
     "pointwise",
     "rule",
     "rule_names",
+    "slicing",
     "views",
 ]

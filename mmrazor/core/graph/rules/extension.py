@@ -1,5 +1,5 @@
-# Legend of the compiled functions of mmcv: outputs are arguments too, so each rule knows
-# which position is what.
+# Legend of the compiled functions of mmcv: outputs are arguments too, so each rule
+# knows which position is what.
 """Operators of torchvision and of mmcv that are no ATen operations."""
 
 from __future__ import annotations

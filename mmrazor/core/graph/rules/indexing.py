@@ -31,14 +31,18 @@ def _without_numbered(flow: Flow, fields: Fields, dims: Sequence[int]) -> Fields
     """Forbid to drop along dims that numbers point into, which code keeps elsewhere."""
     left = []
     for field in fields:
-        inside = [dim for dim in varying(field) if dim in dims]
-        if not any([flow.forbid(field, dim, "is picked by number") for dim in inside]):
+        fixed = False
+        for dim in varying(field):
+            if dim in dims:
+                fixed |= flow.forbid(field, dim, "is picked by number")
+        if not fixed:
             left.append(field)
     return left
 
 
 def _indexed_dims(indices: Sequence[Any]) -> list[int]:
-    dims, place = [], 0
+    dims: list[int] = []
+    place = 0
     for index in indices:
         width = 1
         if index is not None:

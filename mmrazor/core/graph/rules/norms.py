@@ -79,8 +79,8 @@ def _with_channel_vectors(
 
 _REDUCTIONS = (
     "sum mean amax amin max min argmax argmin var std var_mean std_mean norm "
-    "linalg_vector_norm logsumexp prod any all median nanmean nansum count_nonzero aminmax "
-    "nanmedian mode"
+    "linalg_vector_norm logsumexp prod any all median nanmean nansum count_nonzero "
+    "aminmax nanmedian mode"
 )
 
 
@@ -88,7 +88,7 @@ _REDUCTIONS = (
 def reduction(flow: Flow, call: OpCall) -> None:
     """Reduce dims away; what lay along the others is left."""
     x = call.args[0]
-    others = [t for t in tensors_in([call.args[1:], call.kwargs])]
+    others = list(tensors_in([call.args[1:], call.kwargs]))
     if others:  # max(a, b) of two tensors
         operands = [aligned(t, flow.of(t), call.result.dim()) for t in [x, *others]]
         flow.set(call.result, flow.merge(operands, call.result.shape))
@@ -139,15 +139,16 @@ def ordering(flow: Flow, call: OpCall) -> None:
 
 
 _SPATIAL = (
-    "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices avg_pool1d "
-    "avg_pool2d avg_pool3d adaptive_avg_pool1d _adaptive_avg_pool2d _adaptive_avg_pool3d "
-    "adaptive_avg_pool2d adaptive_avg_pool3d max_pool2d max_pool1d max_pool3d "
-    "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d upsample_nearest1d "
-    "upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d "
-    "_upsample_nearest_exact2d _upsample_nearest_exact3d upsample_linear1d "
-    "upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d _upsample_bilinear2d_aa "
-    "_upsample_bicubic2d_aa reflection_pad1d reflection_pad2d reflection_pad3d "
-    "replication_pad1d replication_pad2d replication_pad3d fractional_max_pool2d"
+    "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices "
+    "avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d _adaptive_avg_pool2d "
+    "_adaptive_avg_pool3d adaptive_avg_pool2d adaptive_avg_pool3d max_pool2d "
+    "max_pool1d max_pool3d adaptive_max_pool1d adaptive_max_pool2d "
+    "adaptive_max_pool3d upsample_nearest1d upsample_nearest2d upsample_nearest3d "
+    "_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d "
+    "upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d "
+    "_upsample_bilinear2d_aa _upsample_bicubic2d_aa reflection_pad1d reflection_pad2d "
+    "reflection_pad3d replication_pad1d replication_pad2d replication_pad3d "
+    "fractional_max_pool2d"
 )
 
 
@@ -168,7 +169,7 @@ def spatial(flow: Flow, call: OpCall) -> None:
 
 @rule("aten::grid_sampler_2d", "aten::grid_sampler_3d", "aten::grid_sampler")
 def grid_sampler(flow: Flow, call: OpCall) -> None:
-    """Sample space at given points; batches of heads stay together with their points."""
+    """Sample space at given points; heads in the batch stay with their points."""
     x, grid, result = call.args[0], call.args[1], call.result
     tail = (None,) * (x.dim() - 2)
     fields = [

@@ -7,27 +7,28 @@ from torch import Tensor
 from ..fields import varying
 from ..flow import Flow, aligned
 from ..trace import OpCall, tensors_in
+from .slicing import split_equally
 from .table import argument, first_result, rule
-from .views import split_equally
 
 _ONE_INPUT = (
-    "relu relu6 elu gelu silu mish hardtanh hardswish hardsigmoid sigmoid tanh softplus "
-    "leaky_relu celu selu log_sigmoid_forward threshold hardshrink softshrink "
-    "clamp clamp_min clamp_max neg abs exp exp2 expm1 log log1p log2 log10 sqrt rsqrt "
-    "sin cos tan asin acos atan sinh cosh erf erfc erfinv reciprocal sign sgn floor ceil "
-    "round trunc frac square logit sinc isnan isinf isfinite logical_not bitwise_not "
-    "nan_to_num clone contiguous _to_copy to alias detach lift_fresh lift "
-    "lift_fresh_copy native_dropout dropout bernoulli positive logical_not "
-    "zeros_like ones_like full_like empty_like rand_like randn_like fill zero "
-    "uniform normal erf digamma lgamma rrelu_with_noise nan_to_num conj_physical"
+    "relu relu6 elu gelu silu mish hardtanh hardswish hardsigmoid sigmoid tanh "
+    "softplus leaky_relu celu selu log_sigmoid_forward threshold hardshrink "
+    "softshrink clamp clamp_min clamp_max neg abs exp exp2 expm1 log log1p log2 log10 "
+    "sqrt rsqrt sin cos tan asin acos atan sinh cosh erf erfc erfinv reciprocal sign "
+    "sgn floor ceil round trunc frac square logit sinc isnan isinf isfinite "
+    "logical_not bitwise_not nan_to_num clone contiguous _to_copy to alias detach "
+    "lift_fresh lift lift_fresh_copy native_dropout dropout bernoulli positive "
+    "logical_not zeros_like ones_like full_like empty_like rand_like randn_like fill "
+    "zero uniform normal erf digamma lgamma rrelu_with_noise nan_to_num conj_physical"
 )
 _SEVERAL_INPUTS = (
-    "add sub rsub mul div pow maximum minimum fmax fmin where masked_fill addcmul addcdiv "
-    "lerp copy remainder fmod floor_divide atan2 hypot xlogy eq ne lt le gt ge "
-    "logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor "
-    "_prelu_kernel prelu true_divide __and__ __or__ __xor__ heaviside bitwise_left_shift "
-    "bitwise_right_shift nextafter copysign float_power binary_cross_entropy_with_logits "
-    "smooth_l1_loss huber_loss mse_loss binary_cross_entropy"
+    "add sub rsub mul div pow maximum minimum fmax fmin where masked_fill addcmul "
+    "addcdiv lerp copy remainder fmod floor_divide atan2 hypot xlogy eq ne lt le gt "
+    "ge logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor "
+    "_prelu_kernel prelu true_divide __and__ __or__ __xor__ heaviside "
+    "bitwise_left_shift bitwise_right_shift nextafter copysign float_power "
+    "binary_cross_entropy_with_logits smooth_l1_loss huber_loss mse_loss "
+    "binary_cross_entropy"
 )
 
 
@@ -44,7 +45,7 @@ def keep_fields(flow: Flow, call: OpCall) -> None:
 
 @rule(*(f"aten::{name}" for name in dict.fromkeys(_SEVERAL_INPUTS.split())))
 def pointwise(flow: Flow, call: OpCall) -> None:
-    """Tie the channels of tensors that are broadcast and combined element by element."""
+    """Tie the channels of tensors that are combined element by element."""
     result = first_result(call)
     ndim = result.dim()
     tensors = [t for t in tensors_in([call.args, call.kwargs]) if t.dim() > 0]
