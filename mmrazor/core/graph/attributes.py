@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from .id_flow import Ids, SizeArgument
+from .names import owner_of
 
 _Slots = Mapping[str, Mapping[int, list[int]]]
 _CONVOLUTIONS = (nn.modules.conv._ConvNd,)
@@ -79,6 +80,7 @@ def attribute_values(
         dropped: For every class whether it is dropped.
     """
     changes = _changed_numbers(sizes, labels, dropped)
+    slots = _by_owner(model, slots)
     modules = dict(model.named_modules())
     touched = {name.rpartition(".")[0] for name in slots} | set(changes)
     attributes: dict[str, dict[str, Any]] = {}
@@ -99,6 +101,22 @@ def attribute_values(
         if found:
             attributes.setdefault(path, {}).update(found)
     return attributes, replaced
+
+
+def _by_owner(model: nn.Module, slots: _Slots) -> _Slots:
+    """Name what shrinks as the layers know it, under all names of a shared tensor."""
+    first: dict[int, str] = {}
+    result: dict[str, dict[int, list[int]]] = {}
+    for name, tensor in model.named_parameters(remove_duplicate=False):
+        axes = slots.get(first.setdefault(id(tensor), name))
+        if axes is not None:
+            result.setdefault(".".join(owner_of(name)).lstrip("."), {}).update(axes)
+    for name, _ in model.named_buffers():
+        if name in slots:
+            result.setdefault(".".join(owner_of(name)).lstrip("."), {}).update(
+                slots[name]
+            )
+    return result
 
 
 def _changed_numbers(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .channel_group import ChannelGroup, Role, Slot
 from .fields import squeezed, varying
 from .id_flow import Constraints, Ids
+from .names import owner_of
 from .resolve import Classes
 
 _FIXED = -1
@@ -124,8 +125,7 @@ def make_groups(
     axes = {
         key: labels[first : first + size] for key, (first, size) in noted.axes.items()
     }
-    kinds = {name: type_of(model, name) for name, _ in axes}
-    roles = {key: _role(kinds[key[0]], *key) for key in axes}
+    roles = {key: _role(model, *key) for key in axes}
     made = np.zeros(count, dtype=bool)
     for key, line in axes.items():
         if roles[key] == "out":
@@ -189,7 +189,7 @@ def _add_group(
 ) -> None:
     lead = next((item for item in found if item[1] == "out"), found[0])
     members = _in_order(axes[lead[0]][lead[2]])
-    base = f"{lead[0][0].rpartition('.')[0]}.out".lstrip(".")
+    base = f"{owner_of(lead[0][0])[0]}.out".lstrip(".")
     name, number = base, 2
     while name in table.members or name in table.unprunable:
         name, number = f"{base}.{number}", number + 1
@@ -226,7 +226,7 @@ def _explain(
         stuck = axes[key][frozen[axes[key]]]
         if roles[key] != "out" or not len(stuck):
             continue
-        name = f"{key[0].rpartition('.')[0]}.out".lstrip(".")
+        name = f"{owner_of(key[0])[0]}.out".lstrip(".")
         table.unprunable.setdefault(name, reasons[int(stuck[0])])
 
 
@@ -236,22 +236,21 @@ def _model_order(model: nn.Module) -> dict[str, int]:
     return {name: index for index, name in enumerate(names)}
 
 
-def type_of(model: nn.Module, name: str) -> nn.Module:
-    """Return the module that a parameter or buffer is registered in."""
-    return model.get_submodule(name.rpartition(".")[0])
-
-
 _NORM_NAMES = ("Norm", "BN", "GRN")
 
 
-def _role(module: nn.Module, name: str, axis: int) -> Role:
-    leaf = name.rpartition(".")[2]
-    tensor = getattr(module, leaf)
+def _role(model: nn.Module, name: str, axis: int) -> Role:
+    path, leaf = owner_of(name)
+    module = model.get_submodule(path)
+    holder, _, stored = name.rpartition(".")
+    tensor = getattr(model.get_submodule(holder), stored)
     if not isinstance(tensor, nn.Parameter):
         return "statistic"
     if "bias" in leaf and tensor.dim() == 1:
         return "shift"
-    if tensor.dim() >= 2 and "weight" in leaf and not isinstance(module, nn.Embedding):
+    if isinstance(module, nn.Embedding):
+        return "out" if axis == 1 else "other"
+    if tensor.dim() >= 2 and "weight" in leaf:
         if axis > 1:
             return "other"
         transposed = getattr(module, "transposed", False)

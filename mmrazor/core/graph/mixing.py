@@ -58,6 +58,8 @@ def mixed_dims(name: str, args: tuple, kwargs: dict) -> tuple[Tensor, list[int]]
         return x, list(range(x.dim() - len(args[1]), x.dim()))
     if name == "aten::native_group_norm":
         return args[0], [1]
+    if name == "aten::_weight_norm_interface":  # rows of length 0 would be nan
+        return args[0], [_rows(args, kwargs)]
     if name in _SOFTMAX:
         return args[0], dims_of(args[1], args[0].dim())
     if name in _PRODUCTS:
@@ -71,6 +73,10 @@ def mixed_dims(name: str, args: tuple, kwargs: dict) -> tuple[Tensor, list[int]]
         dims = argument_dims(args, kwargs, place)
         return x, dims_of(dims, x.dim())
     return None
+
+
+def _rows(args: tuple, kwargs: dict) -> int:
+    return args[2] if len(args) > 2 else kwargs.get("dim", 0)
 
 
 def argument_dims(args: tuple, kwargs: dict, place: int) -> Any:
@@ -122,6 +128,10 @@ def run_without(func: Any, args: tuple, kwargs: dict, lines: dict[int, Tensor]) 
         return func(small, *args[1:], **kwargs)
     if name in _SOFTMAX:
         return _spread(func(small, *args[1:], **kwargs), x.shape, keep)
+    if name == "aten::_weight_norm_interface":
+        ((dim, index),) = keep.items()
+        out = func(small, args[1].index_select(dim, index), *args[2:], **kwargs)
+        return (_spread(out[0], x.shape, keep), *out[1:])
     vectors = [_thin(v, x, keep, name) for v in args[2:4]]
     if name == "aten::native_group_norm":
         weight, bias = (_thin(v, x, keep, name) for v in args[1:3])

@@ -31,6 +31,10 @@ def slim(model: nn.Module, cuts: Cuts) -> nn.Module:
         Linear(in_features=4, out_features=1, bias=True)
     """
     memo: dict[int, Any] = {}
+    for module in model.modules():
+        for value in vars(module).values():
+            if isinstance(value, Tensor) and not value.is_leaf:  # computed anew later
+                memo[id(value)] = value.detach().clone()
     for name, tensor in sliced_tensors(model, cuts).items():
         memo[id(_tensor(model, name))] = tensor
     small = copy.deepcopy(model, memo)

@@ -77,6 +77,15 @@ def _with_channel_vectors(
     return flow.merge(operands, x.shape)
 
 
+@rule("aten::_weight_norm_interface", "aten::_weight_norm")
+def weight_norm(flow: Flow, call: OpCall) -> None:
+    """Give every row of a weight a length of its own."""
+    weight, result = call.args[0], first_result(call)
+    length = call.args[1]
+    operands = [(list(t.shape), flow.of(t)) for t in (weight, length)]
+    flow.set(result, flow.merge(operands, weight.shape))
+
+
 _REDUCTIONS = (
     "sum mean amax amin max min argmax argmin var std var_mean std_mean norm "
     "linalg_vector_norm logsumexp prod any all median nanmean nansum count_nonzero "

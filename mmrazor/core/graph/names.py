@@ -1,0 +1,27 @@
+# A parametrized weight (torch.nn.utils.parametrizations, or the older weight_norm) is
+# stored in parts; for whoever reads names it is still the layer's weight.
+"""Names of parameters."""
+
+from __future__ import annotations
+
+import re
+
+_PART = re.compile(r"^(weight|bias)_(?:v|g|orig)$")
+
+
+def owner_of(name: str) -> tuple[str, str]:
+    """Return the layer that a parameter or buffer serves, and as what.
+
+    Example:
+        >>> owner_of('head.fc.weight')
+        ('head.fc', 'weight')
+        >>> owner_of('head.fc.parametrizations.weight.original1')
+        ('head.fc', 'weight')
+        >>> owner_of('head.fc.weight_v')
+        ('head.fc', 'weight')
+    """
+    path, _, leaf = name.rpartition(".")
+    head, inside, tensor = f".{path}".partition(".parametrizations.")
+    if inside:
+        return head[1:], tensor.partition(".")[0]
+    return path, _PART.sub(r"\1", leaf)
