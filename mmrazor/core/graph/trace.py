@@ -67,6 +67,7 @@ def trace(model: nn.Module, inputs: Any) -> OpTrace:
         TraceError: If the model does not run on the inputs.
 
     Example:
+        >>> import torch
         >>> [call.name for call in trace(nn.ReLU(), torch.zeros(2)).calls]
         ['aten::relu']
     """
@@ -129,6 +130,7 @@ def op_name(func: Any) -> str:
     """Return the operator's name without overload and in-place underscore.
 
     Example:
+        >>> import torch
         >>> op_name(torch.ops.aten.add_.Tensor)
         'aten::add'
     """
@@ -167,6 +169,7 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     """Yield the tensors in nested sequences, mappings, dataclasses and data elements.
 
     Example:
+        >>> import torch
         >>> len(list(tensors_in([torch.zeros(1), (3, {'a': torch.ones(1)})])))
         2
     """
