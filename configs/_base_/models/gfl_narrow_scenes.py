@@ -1,12 +1,12 @@
-# GFL with a ResNet-18 of a quarter of the usual width and a head of 64 channels, for
+# GFL with a ResNet-18 of an eighth of the usual width and a head of 32 channels, for
 # objects of 20 to 48 pixels; it starts from random weights.
 model = dict(
     type='GFL',
     backbone=dict(
         type='ResNet',
         depth=18,
-        stem_channels=16,
-        base_channels=16,
+        stem_channels=8,
+        base_channels=8,
         num_stages=4,
         out_indices=(0, 1, 2, 3),
         frozen_stages=-1,
@@ -16,17 +16,17 @@ model = dict(
         init_cfg=None),
     neck=dict(
         type='FPN',
-        in_channels=[16, 32, 64, 128],
-        out_channels=64,
+        in_channels=[8, 16, 32, 64],
+        out_channels=32,
         start_level=1,
         num_outs=3,
         norm_cfg=dict(type='BN', requires_grad=True)),
     bbox_head=dict(
         type='GFLHead',
         num_classes=10,
-        in_channels=64,
+        in_channels=32,
         stacked_convs=2,
-        feat_channels=64,
+        feat_channels=32,
         norm_cfg=dict(type='BN', requires_grad=True),
         anchor_generator=dict(
             type='AnchorGenerator',

@@ -1,5 +1,5 @@
-# AdamW with a short warm-up and a cosine to zero; max_epochs is set where it is used.
-max_epochs = 6
+# AdamW with a short warm-up and a cosine to zero over all epochs (the runner fills in
+# where it ends); train_cfg.max_epochs is set where it is used.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
@@ -7,14 +7,8 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=60),
     dict(
-        type='CosineAnnealingLR',
-        by_epoch=True,
-        begin=0,
-        T_max=max_epochs,
-        end=max_epochs,
-        convert_to_iter_based=True),
+        type='CosineAnnealingLR', by_epoch=True, begin=0, convert_to_iter_based=True),
 ]
-train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=12, val_interval=12)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

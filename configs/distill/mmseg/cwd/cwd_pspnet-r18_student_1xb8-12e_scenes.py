@@ -1,6 +1,6 @@
 # The student of CWD (Shu et al., 2021, arXiv:2011.13256) without a teacher.
 # PSPNet with a narrow ResNet-18 on crops of the composed scenes, from random weights.
-# python tools/train.py configs/distill/mmseg/cwd/cwd_pspnet-r18_student_1xb8-5e_scenes.py
+# python tools/train.py configs/distill/mmseg/cwd/cwd_pspnet-r18_student_1xb8-12e_scenes.py
 # Expected: the student's row of the table in README.md.
 _base_ = [
     'mmseg::_base_/default_runtime.py',
@@ -21,23 +21,11 @@ train_dataloader = dict(
     num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(num_workers=0, persistent_workers=False)
 test_dataloader = val_dataloader
-max_epochs = 5
-train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=60),
-    dict(
-        type='CosineAnnealingLR',
-        by_epoch=True,
-        begin=0,
-        T_max=max_epochs,
-        end=max_epochs,
-        convert_to_iter_based=True),
-]
 log_processor = dict(by_epoch=True)
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=25),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=max_epochs),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1),
     sampler_seed=dict(type='DistSamplerSeedHook'))
 randomness = dict(seed=0)

@@ -1,6 +1,6 @@
 # The student of CWD (Shu et al., 2021, arXiv:2011.13256) without a teacher.
 # GFL with a narrow ResNet-18 on the composed scenes, from random weights, on a CPU.
-# python tools/train.py configs/distill/mmdet/cwd/cwd_gfl-r18_student_1xb8-6e_scenes.py
+# python tools/train.py configs/distill/mmdet/cwd/cwd_gfl-r18_student_1xb8-12e_scenes.py
 # Expected: the student's row of the table in README.md.
 _base_ = [
     'mmdet::_base_/default_runtime.py',
@@ -36,5 +36,6 @@ val_dataloader = dict(
     persistent_workers=False,
     dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-default_hooks = dict(checkpoint=dict(interval=6), logger=dict(interval=25))
+default_hooks = dict(
+    checkpoint=dict(interval=1, max_keep_ckpts=1), logger=dict(interval=25))
 randomness = dict(seed=0)
