@@ -8,7 +8,7 @@
 _base_ = '../../../quickstart/teacher.py'
 model = dict(
     _delete_=True,
-    type='mmrazor.Algorithm',
+    type='mmrazor.Compress',
     architecture=dict(
         cfg_path='mmrazor::quickstart/teacher.py',
         checkpoint='work_dirs/teacher/epoch_8.pth'),

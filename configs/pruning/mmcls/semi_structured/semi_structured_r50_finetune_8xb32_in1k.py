@@ -11,7 +11,7 @@ _base_ = [
     'mmpretrain::_base_/default_runtime.py',
 ]
 model = dict(
-    type='mmrazor.Algorithm',
+    type='mmrazor.Compress',
     architecture=dict(
         cfg_path='mmpretrain::resnet/resnet50_8xb32_in1k.py', pretrained=True),
     pruner=dict(
