@@ -11,14 +11,33 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from ..core.graph import TraceError
+from ..core.hooks.pruning_schedule_hook import ScheduleError
 from ..core.protocols import PRUNING_KEY
 from ..core.space import Subnet
+from ..models.algorithms.pruned_features import PrunedFeatureError
 from ..models.architectures.checkpoint import read_checkpoint
-from ..models.pruners import PruningState
+from ..models.pruners import (
+    BudgetError,
+    ImportanceError,
+    NothingPrunableError,
+    PruningState,
+    PruningStateError,
+)
 from ..registry import MODELS
 from .bare_config import architecture_of
 from .image_size import test_image_size
 
+#: Faults of a config, or of a checkpoint, that pruning finds when it begins.
+PRUNING_FAULTS = (
+    BudgetError,
+    ImportanceError,
+    NothingPrunableError,
+    PrunedFeatureError,
+    PruningStateError,
+    ScheduleError,
+    TraceError,
+)
 # What a test set that is not there, or not as the config says, was seen to raise.
 _NO_SIZE = (AssertionError, ImportError, OSError, TypeError, ValueError)
 

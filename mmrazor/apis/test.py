@@ -12,6 +12,7 @@ from mmrazor.core.hooks.check_checkpoint_hook import (
     WrongCheckpointError,
 )
 
+from ..models.pruners import PruningStateError
 from .run_config import RunConfigError, existing_checkpoint, run_config
 from .runner import build_runner, check_datasets, explained_types
 
@@ -48,7 +49,7 @@ def test(
     try:
         with explained_types():
             return runner.test()
-    except WrongCheckpointError as err:
+    except (WrongCheckpointError, PruningStateError) as err:
         raise RunConfigError(
             f"Checkpoint '{path}' is not of the model in '{cfg.filename}': {err}"
         ) from err

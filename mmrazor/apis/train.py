@@ -14,7 +14,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from .run_config import run_config
+from .pruning_run import PRUNING_FAULTS
+from .run_config import RunConfigError, run_config
 from .runner import build_runner, check_datasets, explained_types
 
 
@@ -30,13 +31,17 @@ def train(config: str | Path | Config, **options: Any) -> Runner:
 
     Raises:
         FileNotFoundError: If the config or a checkpoint does not exist.
-        RunConfigError: If the config is faulty or a dataset is empty.
+        RunConfigError: If the config is faulty, a dataset is empty, or the model cannot
+            be pruned as asked.
     """
     runner = build_runner(run_config(config, **options))
     check_datasets(runner, "train", "val")
     start = time.perf_counter()
-    with explained_types():
-        runner.train()
+    try:
+        with explained_types():
+            runner.train()
+    except PRUNING_FAULTS as err:
+        raise RunConfigError(str(err)) from err
     if is_main_process():
         Console().print(summary(runner, time.perf_counter() - start), soft_wrap=True)
     return runner

@@ -1,29 +1,141 @@
-"""Pruning while training: killed and resumed, distributed, exported."""
+"""Pruning while training: killed and resumed, distributed, tested, exported."""
 
 import pytest
+import torch
 from conftest import pruned
+from test_errors import error
 from test_resume import assert_same
+from toy_prune import ToyConvNet
+
+from mmrazor.apis import load_subnet
 
 STEPS = {"type": "CubicSchedule", "begin": 2, "end": 10, "interval": 4}
 EPOCHS = {"type": "LinearSchedule", "begin": 0, "end": 2, "interval": 1}
-BY_STEP = {"by_epoch": False, "num_workers": 2, "persistent": True}
+ADAM = {"optim_wrapper.optimizer": {"_delete_": True, "type": "Adam", "lr": 0.01}}
 
 
-def run_killed(run_tool, config, at):
-    run_tool("train.py", config, "--work-dir", "cut", code=-9, TOY_KILL_AT=str(at))
-    return run_tool("train.py", config, "--work-dir", "cut", "--resume")
+def slimmed_by_scales(schedule):
+    model = pruned(schedule, "BNScaleImportance")
+    return {**model, "type": "mmrazor.NetworkSlimming", "sparsity_weight": 0.01}
 
 
-# Checkpoints at 5, 10 and 15; prunings before steps 6 and 10.
-@pytest.mark.parametrize("at", [6, 8, 10, 11, 16])
+# Prunings by step come before steps 6 and 10, by epoch before steps 6 and 12;
+# checkpoints after steps 5, 10 and 15, or 6 and 12.
+CASES = {
+    "L1, by step": (
+        [6, 8, 11],
+        {"model": pruned(STEPS), "by_epoch": False, "num_workers": 1},
+    ),
+    "Taylor, by step": (
+        [4, 9],  # while gradients are read
+        {"model": pruned(STEPS, "TaylorImportance", num_batches=3), "by_epoch": False},
+    ),
+    "slimming, by epoch, Adam": (
+        [8, 13],
+        {"model": slimmed_by_scales({**EPOCHS, "by_epoch": True}), "options": ADAM},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_killed_at_any_point_and_resumed_equals_uninterrupted(
-    toy_config, run_tool, weights, tmp_path, at
+    toy_config, run_tool, weights, tmp_path, case
 ):
-    config = toy_config(model=pruned(STEPS), **BY_STEP)
+    kills, kwargs = CASES[case]
+    config = toy_config(**kwargs)
+    last = "epoch_3.pth" if kwargs.get("by_epoch", True) else "iter_18.pth"
     run_tool("train.py", config, "--work-dir", "whole")
-    run_killed(run_tool, config, at)
-    whole = weights("whole/iter_18.pth")
-    assert_same(whole, weights("cut/iter_18.pth"))
-    assert len([name for name in whole if name.startswith("ema")]) > 5
-    subnets = [(tmp_path / f"{d}/subnet.yaml").read_text() for d in ("whole", "cut")]
-    assert subnets[0] == subnets[1]
+    whole = weights(f"whole/{last}")
+    assert {name.split()[0] for name in whole} > {"model", "ema"}
+    assert whole["model architecture.first.weight"].shape[0] < 8
+    for at in kills:
+        folder = f"cut{at}"
+        run_tool("train.py", config, "--work-dir", folder, code=-9, TOY_KILL_AT=str(at))
+        run_tool("train.py", config, "--work-dir", folder, "--resume")
+        assert_same(whole, weights(f"{folder}/{last}"))
+        files = [tmp_path / name / "subnet.yaml" for name in ("whole", folder)]
+        assert files[0].read_text() == files[1].read_text()
+
+
+def dumped(tmp_path, folder, rank):
+    content = torch.load(tmp_path / folder / f"rank{rank}.pt")
+    return {f"{kind} {k}": v for kind, part in content.items() for k, v in part.items()}
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize("importance", ["L1Importance", "TaylorImportance"])
+def test_two_processes_prune_alike_and_train_as_one_does(
+    toy_config, run_tool, run_ranks, tmp_path, importance
+):
+    net = {"dropout": 0.0, "norm": "Identity"}  # nothing that depends on a part of it
+
+    def config(name, world_size):
+        model = pruned(STEPS, importance, num_batches=3)
+        model["architecture"].update(net)
+        hooks = [{"type": "EMAHook"}, {"type": "DumpHook"}]
+        kwargs = {"by_epoch": False, "world_size": world_size, "model": model}
+        return toy_config({"custom_hooks": hooks}, name, **kwargs)
+
+    run_tool("train.py", config("one.py", 1), "--work-dir", "one")
+    run_ranks("train.py", config("two.py", 2), "--work-dir", "two")
+    first, second = (dumped(tmp_path, "two", rank) for rank in (0, 1))
+    assert_same(first, second)
+    assert first["model architecture.first.weight"].shape[0] < 8
+    alone = dumped(tmp_path, "one", 0)
+    assert alone.keys() == first.keys()
+    for name, value in alone.items():
+        torch.testing.assert_close(first[name], value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_a_pruned_checkpoint_is_tested_exported_and_run(
+    toy_config, run_tool, weights, tmp_path
+):
+    config = toy_config(model=pruned(STEPS), by_epoch=False)
+    run_tool("train.py", config, "--work-dir", "run")
+    checkpoints = [weights(f"run/iter_{i}.pth").values() for i in (5, 10, 18)]
+    sizes = [sum(tensor.numel() for tensor in tensors) for tensors in checkpoints]
+    assert sizes[0] > sizes[1] > sizes[2]
+    for name in ("iter_5", "iter_10", "iter_18", "pruned"):
+        output = run_tool("test.py", config, f"run/{name}.pth")
+        assert "accuracy: " in output
+    output = run_tool("export.py", config, "run/iter_18.pth", "--image-size", 8, 8)
+    assert "toy_subnet.yaml" in " ".join(output.split())
+    stored = weights("run/iter_18.pth")
+    exported = torch.load(tmp_path / "run/export/toy.pth", weights_only=True)
+    for name, value in exported["state_dict"].items():
+        assert torch.equal(value, stored[f"model architecture.{name}"])
+    again = run_tool("test.py", "run/export/toy.py", "run/export/toy.pth")
+    assert again.count("accuracy: ") == 1
+    assert (tmp_path / "run/export/toy.onnx").is_file()
+    small = load_subnet(
+        ToyConvNet(),
+        tmp_path / "run/subnet.yaml",
+        tmp_path / "run/pruned.pth",
+    )
+    for name, value in small.state_dict().items():
+        assert torch.equal(value, exported["state_dict"][name])
+
+
+def test_another_config_s_checkpoint_is_refused(toy_config, run_tool):
+    config = toy_config(model=pruned(STEPS), by_epoch=False)
+    run_tool("train.py", config, "--work-dir", "run")
+    wide = pruned(STEPS)
+    wide["architecture"]["width"] = 10
+    other = toy_config(name="wide.py", model=wide, by_epoch=False)
+    text = error(run_tool("test.py", other, "run/iter_18.pth", code=1))
+    assert "another model than this ToyConvNet" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"budget": {"macs": 0.001}}, "macs is at least"),
+        ({"schedule": {**STEPS, "end": 18}}, "there are 18 iterations"),
+        ({"ignore": ["first", "last"]}, "Nothing in ToyConvNet can be pruned"),
+    ],
+)
+def test_faults_end_in_one_line(toy_config, run_tool, settings, text):
+    model = pruned(STEPS)
+    model["pruner"].update(settings)
+    config = toy_config(model=model, by_epoch=False)
+    assert text in error(run_tool("train.py", config, code=1))

@@ -3,8 +3,10 @@
 import torch
 import toy_run  # noqa: F401  (its metric and its hook)
 from mmengine.dataset import BaseDataset
-from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, MODELS
+from mmengine.dist import get_rank
+from mmengine.hooks import EMAHook, Hook
+from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.registry import DATASETS, HOOKS, MODELS
 from torch import nn
 
 
@@ -32,12 +34,14 @@ class ToyImages(BaseDataset):
 class ToyConvNet(BaseModel):
     """Two convolutions with norms, dropout and a linear layer."""
 
-    def __init__(self, width=8, dropout=0.5, data_preprocessor=None):
+    def __init__(
+        self, width=8, dropout=0.5, norm="BatchNorm2d", data_preprocessor=None
+    ):
         super().__init__(data_preprocessor)
         self.first = nn.Conv2d(3, width, 3, padding=1)
-        self.norm = nn.BatchNorm2d(width)
+        self.norm = getattr(nn, norm)(width)
         self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(width)
+        self.norm2 = getattr(nn, norm)(width)
         self.drop = nn.Dropout(dropout)
         self.last = nn.Linear(width, 2)
 
@@ -52,3 +56,19 @@ class ToyConvNet(BaseModel):
         if mode == "loss":
             return {"loss": nn.functional.cross_entropy(logits, labels)}
         return [{"hit": bool(hit)} for hit in logits.argmax(1) == labels]
+
+
+@HOOKS.register_module()
+class DumpHook(Hook):
+    """Write what this process's model, average and optimizer are in the end."""
+
+    priority = "LOWEST"
+
+    def after_train(self, runner):
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        average = next(h for h in runner.hooks if isinstance(h, EMAHook)).ema_model
+        state = runner.optim_wrapper.optimizer.state_dict()["state"]
+        momenta = {str(n): v["momentum_buffer"] for n, v in state.items()}
+        tensors = {"model": model.state_dict(), "ema": average.state_dict()}
+        path = f"{runner.work_dir}/rank{get_rank()}.pt"
+        torch.save({**tensors, "momentum": momenta}, path)

@@ -20,6 +20,10 @@ from .optimizer_state import optimizers_of, slice_state_
 from .pruned_files import write_pruned
 
 
+class ScheduleError(ValueError):
+    """A pruning schedule that does not fit the training loop."""
+
+
 @HOOKS.register_module()
 class PruningScheduleHook(Hook):
     """Do what the pruner of an Algorithm plans, and carry it through checkpoints.
@@ -43,7 +47,7 @@ class PruningScheduleHook(Hook):
     Raises:
         TypeError: If the model has no such pruner, or the distributed wrapper cannot
             take in smaller parameters.
-        ValueError: If the schedule does not fit the training loop.
+        ScheduleError: If the schedule does not fit the training loop.
     """
 
     # Before all that copies the model or compares a checkpoint with it.
@@ -193,14 +197,14 @@ class PruningScheduleHook(Hook):
             return
         loop = runner.train_loop
         if schedule.by_epoch and isinstance(loop, IterBasedTrainLoop):
-            raise ValueError(
+            raise ScheduleError(
                 f"{schedule} counts epochs, but {type(loop).__name__} has none. Set "
                 "by_epoch=False and give begin, end and interval in iterations."
             )
         length = loop.max_epochs if schedule.by_epoch else loop.max_iters
         unit = "epochs" if schedule.by_epoch else "iterations"
         if schedule.end >= length:
-            raise ValueError(
+            raise ScheduleError(
                 f"{schedule} ends where training does or later: there are {length} "
                 f"{unit}, counted from 0. Give an earlier end, so that the pruned "
                 "network is trained too."

@@ -25,7 +25,7 @@ from .pruner import (
     search_space,
     subnet_of,
 )
-from .pruning_state import PruningState
+from .pruning_state import PruningState, PruningStateError
 from .schedules import CubicSchedule, LinearSchedule, Schedule
 from .semi_structured import SemiStructuredPruner, semi_structured_
 from .training_pruner import Pruner
@@ -48,6 +48,7 @@ __all__ = [
     "Pruned",
     "Pruner",
     "PruningState",
+    "PruningStateError",
     "RandomImportance",
     "Schedule",
     "SemiStructuredPruner",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...core.graph.channel_group import ChannelGroup
 from .importances import Importance, ImportanceError
+from .pruning_state import PruningStateError
 
 
 class GradientScores:
@@ -61,7 +62,7 @@ class GradientScores:
         """Go on from the plain data of a checkpoint.
 
         Raises:
-            ValueError: If it is not what :meth:`to_dict` makes.
+            PruningStateError: If it is not what :meth:`to_dict` makes.
         """
         try:
             self.sums = {
@@ -70,7 +71,7 @@ class GradientScores:
             }
             self.count = int(data["count"])
         except (AttributeError, KeyError, TypeError, ValueError) as err:
-            raise ValueError(
+            raise PruningStateError(
                 f"The checkpoint's scores of channels cannot be read ({err!r}). Resume "
                 "from another checkpoint."
             ) from err

@@ -17,6 +17,12 @@ from ...core.graph.cuts import Cuts
 from ...core.space import KeepChannels, SearchSpace, Subnet
 
 FORMAT = "mmrazor.pruning/1"
+
+
+class PruningStateError(ValueError):
+    """What a checkpoint says of pruning is damaged, or is that of another model."""
+
+
 Term = tuple[str, int, tuple[tuple[int, dict[str, int]], ...]]
 
 
@@ -146,7 +152,7 @@ class PruningState:
         """Read plain data back.
 
         Raises:
-            ValueError: If it is not what :meth:`to_dict` makes.
+            PruningStateError: If it is not what :meth:`to_dict` makes.
         """
         try:
             values = dict(data)
@@ -158,7 +164,7 @@ class PruningState:
                 values[key] = [_term(item) for item in values[key]]
             return cls(**values)
         except (AttributeError, KeyError, TypeError, ValueError) as err:
-            raise ValueError(
+            raise PruningStateError(
                 "What the checkpoint says of pruning cannot be read "
                 f"({type(err).__name__}: {err}). Take a checkpoint that this version "
                 "of mmrazor wrote while pruning."

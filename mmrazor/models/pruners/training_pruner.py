@@ -23,7 +23,7 @@ from .cutting import Shrunk, cut_
 from .gradient_scores import GradientScores
 from .importances import Importance, build_importance
 from .next_units import Selection
-from .pruning_state import PruningState
+from .pruning_state import PruningState, PruningStateError
 from .pruning_step import Step, checked_step, traced_groups
 from .schedules import LinearSchedule, build_schedule
 
@@ -232,8 +232,8 @@ class Pruner:
             The cuts that were done; none if the model had them already.
 
         Raises:
-            ValueError: If the data is damaged or of another model, or the model was cut
-                otherwise before.
+            PruningStateError: If the data is damaged or of another model, or the model
+                was cut otherwise before.
         """
         values = dict(data)
         scores = values.pop("scores", {"sums": {}, "count": 0})
@@ -241,14 +241,14 @@ class Pruner:
         self.restore_(model)
         before = Cuts() if self.state is None else self.state.cuts
         if before not in (Cuts(), state.cuts):
-            raise ValueError(
+            raise PruningStateError(
                 "The model has lost other channels than the checkpoint's. Load it into "
                 "a model that is built anew from the config."
             )
         todo = state.cuts if before == Cuts() else Cuts()
         faults = misfits(model, todo, state.shapes) if todo != Cuts() else []
         if faults:
-            raise ValueError(
+            raise PruningStateError(
                 f"The checkpoint's pruning is that of another model than this "
                 f"{type(model).__name__}: {'; '.join(faults)}. Pass the config that it "
                 "was trained with."
