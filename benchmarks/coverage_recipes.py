@@ -43,8 +43,7 @@ def recipe(model: CoverageModel) -> Recipe:
 
     Sizes are 224 pixels for classification, 256 and then 512 for the rest, at last
     those that the config trains and tests with, if it tells and they are not above
-    1024. Two-stage detectors hand on 100 proposals, not 1000, on which the heads cost
-    more than all the rest. A teacher's weights are left out too.
+    1024.
 
     Raises:
         ValueError: If no config of the family has a model.
@@ -55,11 +54,11 @@ def recipe(model: CoverageModel) -> Recipe:
         config = compat.read_config(compat.find_config(name))
         if not config.get("model"):
             continue
-        _lighten_(config.model, compat.config_dir(model.host).parent)
+        _adapt_(config.model, compat.config_dir(model.host).parent)
         sides = (224,) if model.host == "mmpretrain" else (256, 512)
         sizes = [(side, side) for side in sides]
         sizes += [own for own in _own_sizes(config) if max(own) <= _LARGEST]
-        build = partial(mmrazor.build_architecture, config)
+        build = partial(_build, config)
         return Recipe(name, tuple(dict.fromkeys(sizes)), build)
     raise ValueError(f"None of the {len(model.configs)} configs has a model.")
 
@@ -73,11 +72,15 @@ def _own_sizes(config: Config) -> list[tuple[int, int]]:
     return sizes
 
 
-def _lighten_(value: Any, root: Path) -> None:
-    """Take fewer proposals; find a teacher's config, leave out its weights."""
+def _adapt_(value: Any, root: Path) -> None:
+    """Change in a model's config what keeps it from running offline, on one processor.
+
+    Two-stage detectors hand on 100 proposals, not 1000, on which the heads cost more
+    than all the rest. Weights that a constructor downloads are left out.
+    """
     if isinstance(value, list):
         for item in value:
-            _lighten_(item, root)
+            _adapt_(item, root)
     if not isinstance(value, dict):
         return
     for key, item in value.items():
@@ -87,7 +90,19 @@ def _lighten_(value: Any, root: Path) -> None:
             value[key] = str(root / item)  # written for a clone of the host
         elif key == "teacher_ckpt":
             value[key] = None
-        _lighten_(item, root)
+        elif (key, item) == ("type", "MMSyncBN"):
+            value[key] = "SyncBN"  # the other needs a process group to be built
+        elif (key, item) == ("eps", 0):
+            value[key] = 1e-5  # torch refuses 0
+        _adapt_(item, root)
+
+
+def _build(config: Config) -> nn.Module:
+    model = mmrazor.build_architecture(config)
+    if config.model.get("rpn_head", {}).get("type") == "EmbeddingRPNHead":
+        # Learned boxes start as the whole image; random ones have negative sizes.
+        model.rpn_head.init_weights()
+    return model
 
 
 def _torchvision_recipe(name: str) -> Recipe:
