@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,6 +33,11 @@ class PrunedMultiheadAttention(nn.Module):
     """
 
     _qkv_same_embed_dim = False  # keeps TransformerEncoderLayer off its fused path
+    in_proj_weight: Tensor | None  # either this one or the three below
+    q_proj_weight: Tensor
+    k_proj_weight: Tensor
+    v_proj_weight: Tensor
+    in_proj_bias: Tensor | None
 
     def __init__(self, source: nn.MultiheadAttention, head_dim: int) -> None:
         super().__init__()
@@ -87,11 +94,12 @@ class PrunedMultiheadAttention(nn.Module):
         return (out if self.batch_first else out.transpose(0, 1)), weights
 
     def _projected(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
-        if self.in_proj_weight is not None:
-            weights = self.in_proj_weight.chunk(3)
-        else:
-            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-        biases = (
+        weights = (
+            (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+            if self.in_proj_weight is None
+            else self.in_proj_weight.chunk(3)
+        )
+        biases: Sequence[Tensor | None] = (
             (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
         )
         parts = zip((query, key, value), weights, biases, strict=True)

@@ -1,7 +1,7 @@
 # Forward code reads numbers that it stored when it was built: channels, heads, groups.
-# Those of torch's own layers are known. For any other module, the numbers that it passed
-# to operations while it was traced, and that count channels, tell which of its attributes
-# must change: the attribute with the same value.
+# Those of torch's own layers are known. For any other module, the numbers that it
+# passed to operations while it was traced, and that count channels, tell which of its
+# attributes must change: the attribute with the same value.
 """Find the attributes of modules that count channels."""
 
 from __future__ import annotations
@@ -240,11 +240,15 @@ def _named_like_axes(
     if not isinstance(weight, Tensor) or weight.dim() < 2:
         if isinstance(weight, Tensor) and weight.dim() == 1:
             kept = slots.get(f"{path}.weight".lstrip("."), {}).get(0)
-            names = ("normalized_shape", "num_features", "num_channels", "dim")
             if kept is not None:
                 return {
                     name: _resized(getattr(module, name), len(weight), len(kept))
-                    for name in names
+                    for name in (
+                        "normalized_shape",
+                        "num_features",
+                        "num_channels",
+                        "dim",
+                    )
                     if name in vars(module) and name not in known
                 }
         return {}

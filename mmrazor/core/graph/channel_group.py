@@ -1,6 +1,6 @@
-# The unit of pruning: DepGraph (Fang et al., 2023, arXiv:2301.12900) calls it a group and
-# lists layers; ours lists slots of parameters, each with the indices of every channel, so
-# that flattened, concatenated and head-wise layouts need no special case.
+# The unit of pruning: DepGraph (Fang et al., 2023, arXiv:2301.12900) calls it a group
+# and lists layers; ours lists slots of parameters, each with the indices of every
+# channel, so that flattened, concatenated and head-wise layouts need no special case.
 """Channels that live or die together, and where they sit in the parameters."""
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Slot:
         indices: Positions along the axis of every channel, shape ``(C, n)``: all ``n``
             positions of a row live or die together (such as the pixels of a channel
             that was flattened, or the width of an attention head).
-        role: ``out`` and ``in`` are the axes of a convolution's or linear layer's weight
-            that make and read channels, ``shift`` is a bias, ``scale`` a norm's weight,
-            ``statistic`` a buffer, ``other`` a parameter used in another way.
+        role: ``out`` and ``in`` are the axes of a convolution's or linear layer's
+            weight that make and read channels, ``shift`` is a bias, ``scale`` a norm's
+            weight, ``statistic`` a buffer, ``other`` a parameter used in another way.
     """
 
     name: str

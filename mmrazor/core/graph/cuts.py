@@ -54,7 +54,7 @@ class Cuts:
             replaced = {str(k): str(v) for k, v in data["replaced"].items()}
         except (AttributeError, KeyError, TypeError, ValueError) as err:
             raise ValueError(
-                f"The cuts of a pruned model are damaged ({type(err).__name__}: {err}). "
-                "Write the subnet file again with tools/prune.py."
+                f"The cuts of a pruned model are damaged ({type(err).__name__}: "
+                f"{err}). Write the subnet file again with tools/prune.py."
             ) from err
         return cls(slots, attributes, replaced)

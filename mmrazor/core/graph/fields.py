@@ -1,6 +1,7 @@
-# Legend: a *field* is a tensor of channel ids with the shape of the tensor it describes.
-# Along a dimension on which the ids do not depend its stride is 0, so a field of a large
-# feature map takes the memory of one line and moves through views without a copy.
+# Legend: a *field* is a tensor of channel ids with the shape of the tensor it
+# describes. Along a dimension on which the ids do not depend its stride is 0, so a
+# field of a large feature map takes the memory of one line and moves through views
+# without a copy.
 """Arrays that say which channel every element of a tensor belongs to."""
 
 from __future__ import annotations
@@ -106,6 +107,30 @@ def _pass_through(field: Tensor, target: list[int]) -> tuple[list[int], list[int
             small[ends[(before, size)]] = 1
         before *= size
     return narrow, small
+
+
+def without_last(field: Tensor, count: int) -> Tensor:
+    """Drop the last dims, along which the ids do not change.
+
+    Example:
+        >>> without_last(line_field(torch.arange(4), (2, 4, 8), 1), 1).shape
+        torch.Size([2, 4])
+    """
+    for _ in range(count):
+        field = field.select(-1, 0)
+    return field
+
+
+def with_last(field: Tensor, count: int) -> Tensor:
+    """Append dims of size 1.
+
+    Example:
+        >>> with_last(torch.arange(4), 2).shape
+        torch.Size([4, 1, 1])
+    """
+    for _ in range(count):
+        field = field.unsqueeze(-1)
+    return field
 
 
 def broadcast_to(field: Tensor, shape: Sequence[int]) -> Tensor:

@@ -51,11 +51,12 @@ class Flow(ABC):
         name = self._names.get(id(tensor))
         if name is None or not tensor.is_floating_point():
             return []
-        fields = [
+        lines = [
             line_field(self.parameter_line(name, dim, size), tensor.shape, dim)
             for dim, size in enumerate(tensor.shape)
             if size > 1
         ]
+        fields = [field for field in lines if varying(field)]
         self._fields[id(tensor)] = fields
         return fields
 
@@ -76,7 +77,10 @@ class Flow(ABC):
         self.set(tensor, lines)
 
     def merge(
-        self, operands: Sequence[tuple[Sequence[int], Fields]], shape: Sequence[int]
+        self,
+        operands: Sequence[tuple[Sequence[int], Fields]],
+        shape: Sequence[int],
+        prefer: Sequence[int] = (),
     ) -> Fields:
         """Let the channels of tensors meet that are broadcast and combined.
 
@@ -84,6 +88,8 @@ class Flow(ABC):
             operands: Shape of each tensor, with as many dimensions as ``shape``, and
                 its fields.
             shape: Shape of the result.
+            prefer: Dims along which a grid should lose slices if another operand lies
+                along them (the heads of attention, the groups of a convolution).
 
         Returns:
             The fields of the result.
@@ -95,17 +101,21 @@ class Flow(ABC):
                 dims = varying(wide)
                 if not dims:
                     continue
-                met = [d for d in dims if _meets_untracked(operands, index, d)]
-                reason = "meets a tensor of fixed size"
-                if any([self.forbid(wide, dim, reason) for dim in met]):
+                fixed = False
+                for dim in dims:
+                    if _meets_untracked(operands, index, dim):
+                        fixed |= self.forbid(wide, dim, "meets a tensor of fixed size")
+                if fixed:
                     continue
                 if dims in merged:
                     merged[dims] = self.tie(merged[dims], wide)
                 else:
                     merged[dims] = wide
-        return self._reconciled(merged)
+        return self._reconciled(merged, prefer)
 
-    def _reconciled(self, merged: dict[tuple[int, ...], Tensor]) -> Fields:
+    def _reconciled(
+        self, merged: dict[tuple[int, ...], Tensor], prefer: Sequence[int]
+    ) -> Fields:
         """Couple fields of one tensor that share some of their dimensions."""
         order = sorted(merged, key=len)
         covered: set[tuple[int, ...]] = set()
@@ -115,6 +125,8 @@ class Flow(ABC):
                 if common == set(small):
                     self.couple(merged[large], small, merged[small])
                     covered.add(small)
+                    if len(small) == 1 and small[0] in prefer:
+                        self.grid(merged[large], small[0])
                 elif common:
                     dims = tuple(sorted(common))
                     line = self.project(merged[small], dims)
@@ -131,6 +143,8 @@ class Flow(ABC):
             if not rest:
                 continue
             if len(rest) < len(varying(field)):
+                if len(rest) == 1:
+                    self.grid(field, rest[0])
                 field = self.project(field, rest)
             for dim in sorted(dims, reverse=True):
                 field = field.narrow(dim, 0, 1) if keepdim else field.select(dim, 0)
@@ -174,6 +188,10 @@ class Flow(ABC):
         """Return a field over some of the varying dims: dropped with whole slices."""
 
     @abstractmethod
+    def joined(self, fields: Sequence[Tensor]) -> Tensor:
+        """Return one field over all dims of several, dropped with their slices."""
+
+    @abstractmethod
     def couple(self, field: Tensor, dims: Sequence[int], part: Tensor) -> None:
         """Let a field over some of a field's dims be dropped with whole slices."""
 
@@ -208,11 +226,15 @@ def _meets_untracked(
 
 
 def aligned(tensor: Tensor, fields: Fields, ndim: int) -> tuple[list[int], Fields]:
-    """Give a tensor's shape and fields leading dimensions, as broadcasting does."""
-    lead = ndim - tensor.dim()
-    if lead <= 0:
-        return list(tensor.shape), fields
-    shape = [1] * lead + list(tensor.shape)
+    """Give a tensor's shape and fields leading dimensions, as broadcasting does.
+
+    A dim that the tensor itself was expanded along counts as 1: nothing lies there.
+    """
+    lead = max(ndim - tensor.dim(), 0)
+    own = zip(tensor.shape, tensor.stride(), strict=True)
+    shape = [1] * lead + [size if stride else 1 for size, stride in own]
+    if not lead:
+        return shape, fields
     return shape, [field[(None,) * lead] for field in fields]
 
 

@@ -1,12 +1,13 @@
 # Ids are handed out to every axis of every parameter; rules let them meet. Meetings are
 # only noted here and resolved all at once afterwards (constraints.py), so that no rule
 # recurses and order does not matter.
-"""The flow that builds the channel graph: fields of ids, and notes of their meetings."""
+"""The flow that builds the channel graph: ids, and notes of their meetings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 import torch
@@ -101,16 +102,19 @@ class IdFlow(Flow):
         self._kept_alive: list[Tensor] = []
 
     def fresh(self, size: int) -> Tensor:
+        """Return ids that were not handed out before."""
         first = self.noted.size
         self.noted.size += size
         return torch.arange(first, first + size)
 
     def parameter_line(self, name: str, dim: int, size: int) -> Tensor:
+        """Return new ids, and note which axis they belong to."""
         line = self.fresh(size)
         self.noted.axes[name, dim] = (self.noted.size - size, size)
         return line
 
     def tie(self, a: Tensor, b: Tensor) -> Tensor:
+        """Note pairs of ids."""
         first, second = squeezed(a), squeezed(b)
         key = (_key(first), _key(second))
         if key[0] != key[1] and key not in self._tied:
@@ -120,6 +124,7 @@ class IdFlow(Flow):
         return a
 
     def grid(self, field: Tensor, prefer: int | None = None) -> None:
+        """Note a grid, and a vote for one of its dims."""
         self._grid(field, prefer)
 
     def _grid(self, field: Tensor, prefer: int | None = None) -> int:
@@ -135,6 +140,7 @@ class IdFlow(Flow):
         return index
 
     def project(self, field: Tensor, dims: Sequence[int]) -> Tensor:
+        """Return new ids, one for each slice, coupled with the field."""
         dims = tuple(dims)
         first = field
         for dim in varying(field):
@@ -151,11 +157,22 @@ class IdFlow(Flow):
         self.couple(field, varying(part), part)
         return part
 
+    def joined(self, fields: Sequence[Tensor]) -> Tensor:
+        """Return new ids, coupled with each field."""
+        shape = fields[0].shape
+        dims = {dim for part in fields for dim in varying(part)}
+        small = [size if dim in dims else 1 for dim, size in enumerate(shape)]
+        joint = self.fresh(prod(small)).view(small).expand(shape)
+        for part in fields:
+            self.couple(joint, varying(part), part)
+        return joint
+
     def couple(self, field: Tensor, dims: Sequence[int], part: Tensor) -> None:
+        """Note a coupling."""
         inside = varying(field)
         ids = squeezed(part)
         places = tuple(inside.index(dim) for dim in dims)
-        index = self._grid(field, dims[0] if len(dims) == 1 else None)
+        index = self._grid(field)
         key = (index, places, _key(ids))
         if key not in self._coupled:
             self._coupled.add(key)
@@ -163,6 +180,7 @@ class IdFlow(Flow):
             self.noted.couplings.append(Coupling(index, places, ids.numpy()))
 
     def forbid(self, field: Tensor, dim: int, reason: str) -> bool:
+        """Note that a line, or a dim of a grid, has to stay, and why."""
         where = "" if self.call is None else f" ({self.call.name} in {self._place()})"
         dims = varying(field)
         if len(dims) > 1:
@@ -174,6 +192,7 @@ class IdFlow(Flow):
         return True
 
     def size_argument(self, value: int, field: Tensor, dim: int) -> None:
+        """Note a number that the code passed."""
         ids = squeezed(field)
         module = self.call.module if self.call is not None else ""
         key = (module, value, _key(ids), varying(field).index(dim))

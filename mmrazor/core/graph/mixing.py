@@ -1,6 +1,6 @@
 # Silencing a channel by zeros is the same as removing it for every operation that sums
-# its inputs. It is not for those below: the mean over nine channels is not the mean over
-# ten with a zero. There the reference run leaves the silenced channels out.
+# its inputs. It is not for those below: the mean over nine channels is not the mean
+# over ten with a zero. There the reference run leaves the silenced channels out.
 """Tell which operations mix the elements along a dim, and leave some of them out."""
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ _REDUCING = frozenset(
     ]
 )
 _SOFTMAX = frozenset({"aten::_softmax", "aten::_log_softmax", "aten::_safe_softmax"})
+_BATCH_NORMS = frozenset({"aten::native_batch_norm", "aten::_native_batch_norm_legit"})
 _PRODUCTS = {"aten::bmm": 0, "aten::mm": 0, "aten::baddbmm": 1, "aten::addmm": 1}
 
 
@@ -58,6 +59,8 @@ def mixed_dims(name: str, args: tuple, kwargs: dict) -> tuple[Tensor, list[int]]
         return x, list(range(x.dim() - len(args[1]), x.dim()))
     if name == "aten::native_group_norm":
         return args[0], [1]
+    if name in _BATCH_NORMS and any(arg is True for arg in args):  # in training
+        return args[0], [dim for dim in range(args[0].dim()) if dim != 1]
     if name == "aten::_weight_norm_interface":  # rows of length 0 would be nan
         return args[0], [_rows(args, kwargs)]
     if name in _SOFTMAX:
@@ -131,6 +134,9 @@ def run_without(func: Any, args: tuple, kwargs: dict, lines: dict[int, Tensor]) 
     if name == "aten::_weight_norm_interface":
         ((dim, index),) = keep.items()
         out = func(small, args[1].index_select(dim, index), *args[2:], **kwargs)
+        return (_spread(out[0], x.shape, keep), *out[1:])
+    if name in _BATCH_NORMS:
+        out = func(small, *args[1:], **kwargs)
         return (_spread(out[0], x.shape, keep), *out[1:])
     vectors = [_thin(v, x, keep, name) for v in args[2:4]]
     if name == "aten::native_group_norm":

@@ -1,7 +1,8 @@
-# All ties at once, by connected components. What is left open are the grids: a split dim
-# (heads by width, conv groups by channels, parts by offsets) may lose slices along one
-# of its dims only. Grids that share channels choose together: what keeps most of them
-# prunable wins, then what the rules prefer, then what leaves most channels to choose.
+# All ties at once, by connected components. What is left open are the grids: a split
+# dim (heads by width, conv groups by channels, parts by offsets) may lose slices along
+# one of its dims only. Grids that share channels choose together: what keeps most of
+# them prunable wins, then what the rules prefer, then what leaves most channels to
+# choose.
 """Turn the constraints on ids into classes of channels that live or die together."""
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # The independent answer: the original model, with the dropped channels silenced. Zeros
-# in the weights that make and read them are enough for most networks; where an operation
-# mixes channels, it is run on those that are kept.
+# in the weights that make and read them are enough for most networks; where an
+# operation mixes channels, it is run on those that are kept.
 """Run a model as if some of its channels were not there."""
 
 from __future__ import annotations
@@ -97,6 +97,17 @@ class _DropFlow(Flow):
             if dim not in dims:
                 small = small.all(dim, keepdim=True)
         return small.expand(field.shape)
+
+    def joined(self, fields: Sequence[Tensor]) -> Tensor:
+        dims = {dim for field in fields for dim in varying(field)}
+        shape = fields[0].shape
+        joint = torch.zeros(1, dtype=torch.bool)
+        for field in fields:
+            for dim, size in enumerate(shape):
+                if size > 1 and dim not in dims:
+                    field = field.narrow(dim, 0, 1)
+            joint = joint | field
+        return joint.expand(shape)
 
     def couple(self, field: Tensor, dims: Sequence[int], part: Tensor) -> None:
         pass

@@ -26,7 +26,8 @@ def slim(model: nn.Module, cuts: Cuts) -> nn.Module:
         ValueError: If a slot or module is not there, or an index is out of range.
 
     Example:
-        >>> cuts = Cuts({'weight': {0: [1]}, 'bias': {0: [1]}}, {'': {'out_features': 1}})
+        >>> slots = {'weight': {0: [1]}, 'bias': {0: [1]}}
+        >>> cuts = Cuts(slots, {'': {'out_features': 1}})
         >>> slim(nn.Linear(4, 2), cuts)
         Linear(in_features=4, out_features=1, bias=True)
     """

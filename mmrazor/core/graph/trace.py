@@ -1,6 +1,7 @@
-# Symbolic tracers (torch.fx, torch.export, walking autograd's graph) fail on models with
-# data-dependent Python. One eager run under a TorchDispatchMode does not: it sees the
-# ATen operations that really ran, as torch.utils.flop_counter does for counting them.
+# Symbolic tracers (torch.fx, torch.export, walking autograd's graph) fail on models
+# with data-dependent Python. One eager run under a TorchDispatchMode does not: it sees
+# the ATen operations that really ran, as torch.utils.flop_counter does for counting
+# them.
 """Record every ATen operation of one forward pass."""
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-# A pruned model is right if it computes what the original computes with the same channels
-# silenced. Weights that make the output constant (a head initialised with zeros) would
-# let any mistake pass; then the comparison is repeated with random weights.
+# A pruned model is right if it computes what the original computes with the same
+# channels silenced. Weights that make the output constant (a head initialised with
+# zeros) would let any mistake pass; then the comparison is repeated with random
+# weights.
 """Compare a pruned model with the original in which the same channels are silenced."""
 
 from __future__ import annotations

@@ -1,13 +1,20 @@
-# Every linear operation is a product of broadcast tensors that is summed over some dims.
-# Written so, one line serves plain, grouped, depthwise and transposed convolutions,
-# matrix products and attention: merge the factors, then reduce.
+# Every linear operation is a product of broadcast tensors that is summed over some
+# dims. Written so, one line serves plain, grouped, depthwise and transposed
+# convolutions, matrix products and attention: merge the factors, then reduce.
 """Convolutions and matrix products."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from ..fields import line_field, reshaped, squeezed, varying
+from ..fields import (
+    line_field,
+    reshaped,
+    squeezed,
+    varying,
+    with_last,
+    without_last,
+)
 from ..flow import Fields, Flow, aligned
 from ..trace import OpCall
 from .table import argument, rule
@@ -49,15 +56,13 @@ def convolved(
     joint = [x.shape[0], groups, outputs // groups, inputs // groups]
     x_fields = []
     for field in channels_only(flow, x, flow.of(x), 2):
-        lines = reshaped(
-            field[(..., *[0] * (x.dim() - 2))], (joint[0], groups, joint[3])
-        )
+        lines = reshaped(without_last(field, x.dim() - 2), (joint[0], groups, joint[3]))
         if {1, 2} <= set(varying(lines)):
             flow.grid(lines, prefer=1)
         x_fields.append(lines[:, :, None, :])
     weight_fields = []
     for field in channels_only(flow, weight, flow.of(weight), 2):
-        two = field[(..., *[0] * (weight.dim() - 2))]
+        two = without_last(field, weight.dim() - 2)
         if transposed:  # (inputs, outputs of a group)
             grid = reshaped(two, (groups, joint[3], joint[2])).transpose(1, 2)
         else:  # (outputs, inputs of a group)
@@ -69,7 +74,11 @@ def convolved(
         ([joint[0], groups, 1, joint[3]], x_fields),
         ([1, *joint[1:]], weight_fields),
     ]
-    product = flow.merge(operands, joint)
+    if transposed and groups > 1 and joint[2] > 1:
+        # all groups share the weight's output axis, but each makes outputs of its own
+        shape = [1, groups, joint[2], 1]
+        operands.append((shape, [flow.fresh(outputs).view(shape)]))
+    product = flow.merge(operands, joint, prefer=[1])
     if groups > 1:
         for field in product:
             if 1 in varying(field):
@@ -82,8 +91,8 @@ def convolved(
             [([joint[0], outputs], fields), ([1, outputs], bias_fields)],
             (joint[0], outputs),
         )
-    space = (None,) * (result.dim() - 2)
-    return [field[(..., *space)].expand(result.shape) for field in fields]
+    space = result.dim() - 2
+    return [with_last(field, space).expand(result.shape) for field in fields]
 
 
 def channels_only(flow: Flow, tensor: Tensor, fields: Fields, keep: int) -> Fields:
@@ -102,7 +111,7 @@ def channels_only(flow: Flow, tensor: Tensor, fields: Fields, keep: int) -> Fiel
     return kept
 
 
-@rule("aten::mm", "aten::bmm", "aten::mv", "aten::dot")
+@rule("aten::mm", "aten::bmm", "aten::mv", "aten::dot", "aten::vdot")
 def product(flow: Flow, call: OpCall) -> None:
     """Multiply matrices."""
     flow.set(call.result, multiplied(flow, call.args[0], call.args[1]))
@@ -135,7 +144,8 @@ def multiplied(flow: Flow, a: Tensor, b: Tensor) -> Fields:
         ([*a_shape, 1], [f[..., None] for f in a_fields]),
         ([*b_shape[:-2], 1, *b_shape[-2:]], [f.unsqueeze(-3) for f in b_fields]),
     ]
-    summed = flow.reduce(flow.merge(operands, joint), [len(joint) - 2])
+    batch = range(len(joint) - 3)
+    summed = flow.reduce(flow.merge(operands, joint, batch), [len(joint) - 2])
     if a_vector:
         summed = [f.select(-2, 0) for f in summed]
     return [f.select(-1, 0) for f in summed] if b_vector else summed

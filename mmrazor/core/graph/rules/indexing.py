@@ -123,7 +123,13 @@ def index_put(flow: Flow, call: OpCall) -> None:
         return
     written = [f[(None,) * lead] for f in flow.of(values)]
     if values.numel() > 1 or written:
-        flow.merge([(list(target), there), (shape, written)], target)
+        met = flow.merge([(list(target), there), (shape, written)], target)
+        alive = {dim for field in met for dim in varying(field)}
+        fields = [
+            field
+            for field, part in zip(fields, there, strict=True)
+            if set(varying(part)) <= alive
+        ]
     if not fields and written:
         flow.freeze(written, "is written into a tensor of fixed size")
     flow.set(result, fields)

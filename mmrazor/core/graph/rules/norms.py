@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..fields import reshaped, varying
+from ..fields import reshaped, varying, with_last, without_last
 from ..flow import Fields, Flow, aligned
 from ..trace import OpCall, tensors_in
 from .contraction import channels_only
@@ -70,10 +70,10 @@ def _with_channel_vectors(
 ) -> Fields:
     """Merge fields with those of vectors that lie along dim 1."""
     operands = [(list(x.shape), fields)]
-    tail = (None,) * (x.dim() - 2)
     for vector in vectors:
         shape = [1, len(vector), *[1] * (x.dim() - 2)]
-        operands.append((shape, [f[(None, ..., *tail)] for f in flow.of(vector)]))
+        lines = [with_last(field[None], x.dim() - 2) for field in flow.of(vector)]
+        operands.append((shape, lines))
     return flow.merge(operands, x.shape)
 
 
@@ -169,26 +169,21 @@ def spatial(flow: Flow, call: OpCall) -> None:
     for result in tensors_in(call.result):
         keep = x.dim() - depth
         fields = channels_only(flow, x, flow.of(x), keep)
-        tail = (None,) * depth
-        flow.set(
-            result,
-            [f[(..., *[0] * depth)][(..., *tail)].expand(result.shape) for f in fields],
-        )
+        lines = [with_last(without_last(field, depth), depth) for field in fields]
+        flow.set(result, [line.expand(result.shape) for line in lines])
 
 
 @rule("aten::grid_sampler_2d", "aten::grid_sampler_3d", "aten::grid_sampler")
 def grid_sampler(flow: Flow, call: OpCall) -> None:
     """Sample space at given points; heads in the batch stay with their points."""
     x, grid, result = call.args[0], call.args[1], call.result
-    tail = (None,) * (x.dim() - 2)
-    fields = [
-        f[(..., *[0] * (x.dim() - 2))] for f in channels_only(flow, x, flow.of(x), 2)
-    ]
+    space = x.dim() - 2
+    fields = [without_last(f, space) for f in channels_only(flow, x, flow.of(x), 2)]
     points = channels_only(flow, grid, flow.of(grid), 1)
-    points = [f[(..., *[0] * (grid.dim() - 1))][:, None] for f in points]
+    points = [without_last(f, grid.dim() - 1)[:, None] for f in points]
     operands = [(list(x.shape[:2]), fields), ([len(grid), 1], points)]
     merged = flow.merge(operands, x.shape[:2])
-    flow.set(result, [f[(..., *tail)].expand(result.shape) for f in merged])
+    flow.set(result, [with_last(f, space).expand(result.shape) for f in merged])
 
 
 @rule("aten::im2col")

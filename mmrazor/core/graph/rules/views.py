@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from operator import mul
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..fields import compacted, reshaped, varying
-from ..flow import Flow
+from ..flow import Fields, Flow
 from ..trace import OpCall
 from .table import argument, dims_of, rule
 
@@ -18,9 +20,34 @@ from .table import argument, dims_of, rule
 def view(flow: Flow, call: OpCall) -> None:
     """Split and merge dims; a split dim makes a grid."""
     result = call.result
-    fields = [flow.split_grid(field, result.shape) for field in flow.of(call.args[0])]
+    source = _apart(flow, flow.of(call.args[0]), result.shape)
+    fields = [flow.split_grid(field, result.shape) for field in source]
     _note_sizes(flow, fields)
     flow.set(result, fields)
+
+
+def _apart(flow: Flow, fields: Fields, shape: Sequence[int]) -> Fields:
+    """Join fields along dims that a new shape merges: one index then means both."""
+    if len(fields) < 2:
+        return fields
+    left = list(fields)
+    for block in _merged_dims(fields[0].shape, shape):
+        inside = [field for field in left if block & set(varying(field))]
+        if len({frozenset(block & set(varying(field))) for field in inside}) > 1:
+            left = [field for field in left if not block & set(varying(field))]
+            left.append(flow.joined(inside))
+    return left
+
+
+def _merged_dims(old: Sequence[int], new: Sequence[int]) -> list[set[int]]:
+    """Return sets of dims that a reshape does not keep apart."""
+    ends = set(accumulate(new, mul))
+    blocks: list[set[int]] = [set()]
+    for dim, end in enumerate(accumulate(old, mul)):
+        blocks[-1].add(dim)
+        if end in ends:
+            blocks.append(set())
+    return [block for block in blocks if len(block) > 1]
 
 
 @rule("aten::expand")
