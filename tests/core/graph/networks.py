@@ -59,7 +59,7 @@ class TokenNet(nn.Module):
 
 
 class Spatial(nn.Module):
-    """Convolutions in one or three dims: plain, dilated, grouped, depthwise, transposed."""
+    """Convolutions in one or three dims: dilated, grouped, depthwise, transposed."""
 
     def __init__(self, dims: int, groups: int, multiplier: int) -> None:
         super().__init__()
