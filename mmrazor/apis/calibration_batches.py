@@ -37,12 +37,7 @@ def calibration_loader(cfg: Config, seed: int = 0) -> DataLoader:
     Raises:
         RunConfigError: If there is no training set, or it is empty or not there.
     """
-    if not cfg.get("train_dataloader"):
-        raise RunConfigError(
-            f"Config '{cfg.filename}' has no train_dataloader to calibrate with. Add "
-            "one."
-        )
-    spec = copy.deepcopy(cfg.train_dataloader.to_dict())
+    spec = _train_spec(cfg)
     dataset = spec["dataset"]
     while isinstance(dataset.get("dataset"), Mapping) and _pipeline_of_val(cfg):
         dataset = dataset["dataset"]  # out of mosaics and repetitions
@@ -51,24 +46,7 @@ def calibration_loader(cfg: Config, seed: int = 0) -> DataLoader:
         spec["dataset"] = {**dataset, "pipeline": _pipeline_of_val(cfg)}
         spec["sampler"] = {"type": "DefaultSampler", "shuffle": True}
         spec.pop("batch_sampler", None)
-    spec.update(num_workers=0, persistent_workers=False)
-    spec.pop("prefetch_factor", None)
-    seed_generators_(seed)
-    try:
-        with explained_types(), compat.host_scope(cfg.get("default_scope")):
-            loader = Runner.build_dataloader(spec, seed=seed)
-    except FileNotFoundError as err:
-        raise RunConfigError(
-            f"The training set is not there: {err}. {_PREPARE_HINT}"
-        ) from err
-    except ValueError as err:
-        # What mmengine's BaseDataset and torch's samplers say of no samples.
-        if "at least one array" not in str(err) and "num_samples" not in str(err):
-            raise
-        raise RunConfigError(f"The training set is empty. {_PREPARE_HINT}") from err
-    if hasattr(loader.dataset, "__len__") and not len(loader.dataset):
-        raise RunConfigError(f"The training set is empty. {_PREPARE_HINT}")
-    return loader
+    return _loader(cfg, spec, seed)
 
 
 def calibration_batches(cfg: Config, num_batches: int, seed: int = 0) -> Iterator[Any]:
@@ -96,6 +74,72 @@ def calibration_batches(cfg: Config, num_batches: int, seed: int = 0) -> Iterato
             logger="current",
             level=logging.WARNING,
         )
+
+
+def train_batches(
+    cfg: Config, num_batches: int, seed: int = 0, batch_size: int | None = None
+) -> Iterator[Any]:
+    """Yield batches as training has them, augmented and with labels.
+
+    Args:
+        cfg: A complete config, from ``run_config``.
+        num_batches: Batches wanted, at least 1; a smaller training set is gone through
+            again.
+        seed: Of the order and of what the pipeline draws.
+        batch_size: Images in a batch; default is the config's.
+
+    Raises:
+        RunConfigError: As for :func:`calibration_loader`.
+    """
+    spec = _train_spec(cfg)
+    if batch_size is not None:
+        spec.update(batch_size=batch_size)
+        spec.pop("batch_sampler", None)
+    loader = _loader(cfg, spec, seed)
+    seed_generators_(seed)
+    left = num_batches
+    while left > 0:
+        number = 0
+        for batch in itertools.islice(loader, left):
+            number += 1
+            yield batch
+        if number == 0:
+            raise RunConfigError(
+                f"The training set gives no batch of {spec['batch_size']}: it has "
+                "fewer images, and drop_last is set. Make the batches smaller."
+            )
+        left -= number
+
+
+def _train_spec(cfg: Config) -> dict[str, Any]:
+    if not cfg.get("train_dataloader"):
+        raise RunConfigError(
+            f"Config '{cfg.filename}' has no train_dataloader to calibrate with. Add "
+            "one."
+        )
+    return copy.deepcopy(cfg.train_dataloader.to_dict())
+
+
+def _loader(cfg: Config, spec: dict[str, Any], seed: int) -> DataLoader:
+    """Build a loader that works in this process, or say why there is none."""
+    spec.update(num_workers=0, persistent_workers=False)
+    spec.pop("prefetch_factor", None)
+    seed_generators_(seed)
+    try:
+        with explained_types(), compat.host_scope(cfg.get("default_scope")):
+            loader = Runner.build_dataloader(spec, seed=seed)
+    except FileNotFoundError as err:
+        raise RunConfigError(
+            f"The training set is not there: {err}. {_PREPARE_HINT}"
+        ) from err
+    except ValueError as err:
+        # What mmengine's BaseDataset and torch's samplers say of no samples.
+        if "at least one array" not in str(err) and "num_samples" not in str(err):
+            raise
+        raise RunConfigError(f"The training set is empty. {_PREPARE_HINT}") from err
+    if hasattr(loader.dataset, "__len__") and not len(loader.dataset):
+        raise RunConfigError(f"The training set is empty. {_PREPARE_HINT}")
+    return loader
 
 
 def _pipeline_of_val(cfg: Config) -> list[Any] | None:

@@ -9,9 +9,12 @@ from typing import Any
 
 from torch import nn
 
+from ..core.forward import device_and_dtype
+from ..core.graph import channel_graph
 from ..core.space import Subnet
 from ..models.architectures import slimmed
 from ..models.pruners import Budget, Importance, Pruned, prune_model
+from .latency_budget import prune_to_budget
 
 
 def prune(
@@ -34,7 +37,8 @@ def prune(
         inputs: What it is called with: a tensor, a tuple of arguments or a dict of
             keyword arguments; see ``mmrazor.example_inputs``.
         budget: ``dict(macs=0.5)``: a fraction of the dense model, or an absolute number
-            (``macs=2.0e9``, ``params=...``), or several of them.
+            (``macs=2.0e9``, ``params=...``, ``latency_ms=...``), or several of them.
+            Latency is measured, on the model's device.
         importance: Ranks the channels: a name, a config or an object. Those that read
             gradients (``TaylorImportance``) want ``loss.backward()`` run before.
         ranking: ``global``, one threshold for all groups, or ``local``, the same share
@@ -51,7 +55,8 @@ def prune(
     Raises:
         TraceError: If the model does not run on the inputs.
         NothingPrunableError: If no group can be pruned; the text says why.
-        ValueError: If an argument is wrong or the budget cannot be reached.
+        BudgetError: If the budget cannot be reached.
+        ValueError: If an argument is wrong.
 
     Example:
         >>> import torch
@@ -60,18 +65,14 @@ def prune(
         >>> pruned.model[0].out_features, pruned.cost.macs / pruned.dense_cost.macs
         (4, 0.5)
     """
-    return prune_model(
-        model,
-        inputs,
-        budget,
-        importance,
-        ranking=ranking,
-        divisor=divisor,
-        min_keep=min_keep,
-        ignore=ignore,
-        tie=tie,
-        whole=whole,
-    )
+    budget = Budget.parse(budget)
+    parts: dict[str, Any] = dict(ignore=ignore, tie=tie, whole=whole)
+    options: dict[str, Any] = dict(ranking=ranking, divisor=divisor, min_keep=min_keep)
+    if budget.latency_ms is None:
+        return prune_model(model, inputs, budget, importance, **parts, **options)
+    graph = channel_graph(model, inputs, **parts)
+    device, _ = device_and_dtype(model)
+    return prune_to_budget(graph, inputs, budget, importance, device=device, **options)
 
 
 def load_subnet(

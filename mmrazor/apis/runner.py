@@ -21,6 +21,7 @@ from mmengine.runner import Runner
 
 from mmrazor import compat
 
+from ..models.architectures import SubnetModelError
 from .run_config import RunConfigError
 
 _UNKNOWN_TYPE = re.compile(r"(\S+) is not in the (\S+)::(.+?) registry")
@@ -33,7 +34,8 @@ def build_runner(cfg: Config) -> Runner:
     """Build the Runner of a config that ``run_config`` completed.
 
     Raises:
-        RunConfigError: If the config names something that does not exist.
+        RunConfigError: If the config names something that does not exist, or a Subnet
+            that belongs to another model.
         ModuleNotFoundError: If it needs a host library that is not installed.
     """
     scope = cfg.get("default_scope")
@@ -43,7 +45,10 @@ def build_runner(cfg: Config) -> Runner:
         join_process_group(cfg.launcher)
     with explained_types():
         custom = "runner_type" in cfg
-        runner = RUNNERS.build(cfg) if custom else Runner.from_cfg(cfg)
+        try:
+            runner = RUNNERS.build(cfg) if custom else Runner.from_cfg(cfg)
+        except (FileNotFoundError, SubnetModelError) as err:
+            raise RunConfigError(str(err)) from err
         _check_optimizer(cfg)
     if runner.distributed:
         # Threads of gloo that still run at exit abort the process.

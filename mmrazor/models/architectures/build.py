@@ -59,7 +59,7 @@ def build_architecture(
         model, weights = cfg, checkpoint
     else:
         resolved = architecture_config(cfg, data_preprocessor)
-        weights = _weights(resolved, pretrained, checkpoint)
+        weights = weights_of(resolved, pretrained, checkpoint)
         with compat.host_scope(resolved.scope):
             # A ConfigDict: some hosts read keys as attributes.
             model = MODELS.build(ConfigDict(copy.deepcopy(resolved.model)))
@@ -68,11 +68,21 @@ def build_architecture(
     return model
 
 
-def _weights(
+def weights_of(
     resolved: ArchitectureConfig,
-    pretrained: bool,
-    checkpoint: str | os.PathLike[str] | None,
+    pretrained: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> str | os.PathLike[str] | None:
+    """Return file or address of the weights asked for, ``None`` if there are none.
+
+    Args:
+        resolved: Says what its config asks for.
+        pretrained: Ask for the published ones.
+        checkpoint: Goes before what the config says.
+
+    Raises:
+        ValueError: If two sets are asked for, or no weights are published.
+    """
     checkpoint = checkpoint if checkpoint is not None else resolved.checkpoint
     if not (pretrained or resolved.pretrained):
         return checkpoint

@@ -187,10 +187,13 @@ def prune_model(
     """
     graph = channel_graph(model, inputs, ignore=ignore, tie=tie, whole=whole)
     pruned = prune_graph(graph, inputs, budget, importance, **options)
-    if pruned.unprunable:
+    # That outputs keep their size goes without saying.
+    left = {k: why for k, why in pruned.unprunable.items() if "is an output" not in why}
+    if left:
+        name, why = next(iter(left.items()))
         print_log(
-            f"{len(pruned.unprunable)} places in {type(model).__name__} were left "
-            "alone; tools/show_channels.py says why.",
+            f"{len(left)} places in {type(model).__name__} were left alone, such as "
+            f"'{name}', which {why}; the result's 'unprunable' has them all.",
             logger="current",
         )
     return pruned

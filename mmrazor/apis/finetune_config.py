@@ -1,0 +1,109 @@
+"""Write the config that trains a pruned model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from ..core.files import write_atomically
+from ..models.architectures import ArchitectureConfig
+from ..models.architectures.resolve import is_pruned
+from .bare_config import without_downloads
+
+# Where a run goes and starts is not taken over.
+_OF_A_RUN = ("work_dir", "resume", "launcher", "load_from")
+# Prunes in training, which is done now.
+_TRAINING_PRUNER = "Pruner"
+
+
+def finetune_config(
+    cfg: Config, resolved: ArchitectureConfig, subnet: str, checkpoint: str
+) -> Config:
+    """Return a config with the pruned model in place of the one it was made from.
+
+    Args:
+        cfg: The config before pruning: of an Algorithm, or of a plain host model.
+        resolved: Its Architecture.
+        subnet: Path of the Subnet file.
+        checkpoint: Path of the pruned weights.
+    """
+    tuned = ConfigDict(cfg._cfg_dict).to_dict()
+    inner = without_downloads(resolved.model)
+    if resolved.scope and isinstance(inner["type"], str) and "." not in inner["type"]:
+        inner["type"] = f"{resolved.scope}.{inner['type']}"
+    pruned = {
+        "type": "mmrazor.SubnetModel",
+        "architecture": inner,
+        "subnet": subnet,
+        "checkpoint": checkpoint,
+    }
+    if "architecture" in tuned["model"] and not is_pruned(tuned["model"]):
+        tuned["model"]["architecture"] = pruned
+        pruner = tuned["model"].get("pruner")
+        if _short_type(pruner) == _TRAINING_PRUNER:
+            del tuned["model"]["pruner"]
+    else:
+        tuned["model"] = pruned
+    for key in _OF_A_RUN:
+        tuned.pop(key, None)
+    return Config(tuned)
+
+
+def write_config(path: Path, cfg: Config, header: str) -> Path:
+    """Write a config with a comment above it, and make sure that it reads as it is.
+
+    Args:
+        path: The file; missing folders are made.
+        cfg: May hold ``{{ fileDirname }}``, the folder that the file lies in.
+        header: Lines of the comment, without ``#``.
+
+    Raises:
+        ValueError: If the config holds what a config file cannot.
+    """
+    lines = "".join(f"# {line}\n" for line in header.splitlines())
+    text = lines + cfg.pretty_text
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+        read = Config.fromfile(str(temporary), import_custom_modules=False)
+        here = str(temporary.resolve().parent).replace("\\", "/")
+        expected = _replaced(_plain(cfg), "{{ fileDirname }}", here)
+        found = _plain(read)
+        wrong = [key for key in expected if found.get(key) != expected[key]]
+        if wrong:
+            raise ValueError(
+                f"The config for fine-tuning cannot be written: {wrong} would read "
+                "differently from a file. Use only dicts, lists, texts and numbers "
+                "there."
+            )
+
+    return write_atomically(path, write)
+
+
+def _plain(cfg: Config) -> dict[str, Any]:
+    return _as_lists(ConfigDict(cfg._cfg_dict).to_dict())
+
+
+def _as_lists(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _as_lists(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_lists(item) for item in value]
+    return value
+
+
+def _replaced(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _replaced(item, old, new) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replaced(item, old, new) for item in value]
+    return value.replace(old, new) if isinstance(value, str) else value
+
+
+def _short_type(spec: Any) -> str:
+    kind = spec.get("type", "") if isinstance(spec, Mapping) else ""
+    name = kind if isinstance(kind, str) else kind.__name__
+    return name.rpartition(".")[2]

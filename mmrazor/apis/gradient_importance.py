@@ -1,0 +1,166 @@
+"""Importances that look at gradients, fed with batches of the training set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, final
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from ..core.graph import ChannelGraph, ChannelGroup
+from ..models.pruners import (
+    FisherImportance,
+    Importance,
+    ImportanceError,
+    TaylorImportance,
+    build_importance,
+    cost_table,
+)
+from .training_step import loss_of, training_mode
+
+_FISHER = FisherImportance.__name__
+
+
+@final
+class MeanImportance(Importance):
+    """Scores that were found before, one mean for each channel.
+
+    Args:
+        scores: By group's name, shape ``(C,)``.
+    """
+
+    def __init__(self, scores: Mapping[str, Tensor]) -> None:
+        self.scores = scores
+
+    def __call__(self, group: ChannelGroup) -> Tensor:
+        """Return the scores, shape ``(C,)``."""
+        if group.name not in self.scores:
+            raise ImportanceError(f"Group '{group.name}' was not scored.")
+        return self.scores[group.name]
+
+
+def reads_gradients(importance: Any) -> bool:
+    """Tell whether an importance needs batches of the training set.
+
+    Args:
+        importance: A name, a config or an object.
+
+    Raises:
+        ValueError: If there is no such importance.
+
+    Example:
+        >>> reads_gradients('TaylorImportance'), reads_gradients('L1Importance')
+        (True, False)
+    """
+    if _is_fisher(importance):
+        return not isinstance(importance, Importance)
+    return isinstance(build_importance(importance), TaylorImportance)
+
+
+def batch_size_for(importance: Any, default: int) -> int:
+    """Return how many images a batch may have: Fisher wants each sample's gradient."""
+    return 1 if _is_fisher(importance) else default
+
+
+def calibrated(
+    importance: Any,
+    graph: ChannelGraph,
+    batches: Iterable[Any],
+    advance: Callable[[], None] = lambda: None,
+) -> Importance:
+    """Return an importance that has seen the gradients of some batches.
+
+    Taylor scores are averaged over the batches. Fisher scores are squared gradients
+    with respect to a gate on each channel where it is read, added up over batches (of
+    one sample each), divided by the MACs that the channel saves.
+
+    Args:
+        importance: A name, a config or an object that reads gradients.
+        graph: Channel graph of an mmengine model.
+        batches: Of its training set.
+        advance: Called after each batch.
+
+    Raises:
+        ImportanceError: If a group lacks what the importance reads.
+        ValueError: If the model is no mmengine model, or there is no batch.
+    """
+    model = graph.model
+    if not isinstance(model, BaseModel):
+        raise ValueError(
+            f"{type(model).__name__} is a plain torch module, which has no losses in a "
+            "config. Call loss.backward() yourself and prune it by mmrazor.prune(...)."
+        )
+    fisher = _is_fisher(importance)
+    scorer = _gate_gradients if fisher else build_importance(importance)
+    sums: dict[str, Tensor] = {}
+    number = 0
+    with training_mode(model):
+        for batch in batches:
+            model.zero_grad(set_to_none=True)
+            loss = loss_of(model, batch)
+            _check_finite(loss, number)
+            loss.backward()
+            for group in graph.groups:
+                scores = scorer(group).detach().cpu().double()
+                scores = scores.square() if fisher else scores
+                sums[group.name] = sums.get(group.name, 0) + scores
+            number += 1
+            advance()
+        model.zero_grad(set_to_none=True)
+    if number == 0:
+        raise ValueError("There is no batch to find gradients with. Give some.")
+    if fisher:
+        return _fisher(importance, graph, sums)
+    return MeanImportance({name: total / number for name, total in sums.items()})
+
+
+def _is_fisher(importance: Any) -> bool:
+    kind = importance.get("type") if isinstance(importance, Mapping) else importance
+    if isinstance(kind, str):
+        return kind.rpartition(".")[2] == _FISHER
+    return kind is FisherImportance or isinstance(kind, FisherImportance)
+
+
+def _gate_gradients(group: ChannelGroup) -> Tensor:
+    """Gradient of the loss to a gate of 1 on each channel, where layers read it.
+
+    A gate on an input scales the weights that read it, so its gradient is the sum of
+    weights times their gradients.
+    """
+    total = torch.zeros(group.size, dtype=torch.float64)
+    found = False
+    for slot in group.slots:
+        parameter = group.tensor(slot)
+        if slot.role != "in" or parameter.grad is None:
+            continue
+        products = slot.rows(parameter.detach().double() * parameter.grad.double())
+        total += products.sum(1).cpu()
+        found = True
+    if not found:
+        raise ImportanceError(
+            f"No layer that reads the channels of group '{group.name}' has a gradient; "
+            f"its slots are in {group.modules()}. Leave it out of the pruning "
+            "(ignore), or take another importance."
+        )
+    return total
+
+
+def _fisher(
+    importance: Any, graph: ChannelGraph, sums: Mapping[str, Tensor]
+) -> FisherImportance:
+    given = dict(importance) if isinstance(importance, Mapping) else {}
+    if "saving" not in given:
+        savings = cost_table(graph).savings({})
+        given["saving"] = {name: max(1, saved.macs) for name, saved in savings.items()}
+    given.pop("type", None)
+    return FisherImportance(**{**given, "squared_gradients": sums})
+
+
+def _check_finite(loss: Tensor, number: int) -> None:
+    if not bool(loss.isfinite()):
+        raise ValueError(
+            f"The loss of training batch {number} is {float(loss)}, so its gradients "
+            "say nothing. Check the checkpoint and the data, or train the model first."
+        )

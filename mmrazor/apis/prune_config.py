@@ -1,0 +1,242 @@
+# "I have a config and a checkpoint, give me half." What comes out is files that need
+# nothing but themselves: a Subnet, weights, and a config that trains them on.
+"""Prune the Architecture of a config, and write what is needed to train it on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from rich.console import Console
+from torch import nn
+
+from ..core.forward import call_model, evaluating
+from ..core.graph import ChannelGraph, channel_graph, example_inputs
+from ..core.graph.verify import relative_difference
+from ..core.space import Subnet
+from ..models.architectures.resolve import is_pruned, pruned_from
+from ..models.pruners import (
+    Budget,
+    Importance,
+    NothingPrunableError,
+    Pruned,
+    channels_per_unit,
+)
+from ..models.pruners.pruner import nothing_prunable
+from .calibration_batches import train_batches
+from .finetune_config import finetune_config, write_config
+from .gradient_importance import batch_size_for, calibrated, reads_gradients
+from .latency_budget import latency_on, prune_to_budget
+from .onnx import OnnxExportError, export_onnx
+from .prune_report import PruneInfo
+from .prune_source import PruneSource, rebuilt, subnet_of_both
+from .run_config import load_config, run_config
+from .steps import Steps
+from .training_step import training_trial
+from .weights_file import num_bytes, write_weights
+
+_HERE = "{{ fileDirname }}"
+_CALIB_BATCHES = 8
+
+
+def prune_config(
+    config: str | os.PathLike[str] | Config,
+    checkpoint: str | os.PathLike[str] | None = None,
+    *,
+    budget: Budget | Mapping[str, Any],
+    importance: str | Mapping[str, Any] | Importance = "L1Importance",
+    ranking: str = "global",
+    divisor: int = 1,
+    min_keep: int | float = 1,
+    ignore: Sequence[str] = (),
+    image_size: Sequence[int] | None = None,
+    calib_batches: int | None = None,
+    seed: int = 0,
+    work_dir: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    onnx: bool = True,
+    cfg_options: Mapping[str, Any] | None = None,
+    console: Console | None = None,
+) -> PruneInfo:
+    """Prune the Architecture of a config; write a Subnet, weights, a config and ONNX.
+
+    Args:
+        config: Of an Algorithm, or of a plain host model.
+        checkpoint: Its weights; default is those that the config names for the
+            architecture.
+        budget: ``dict(macs=0.5)``, see :class:`~mmrazor.models.pruners.Budget`.
+        importance: Ranks the channels: a name, a config or an object.
+        ranking: ``global`` or ``local``.
+        divisor: Kept channels are a multiple of this in every group.
+        min_keep: Units that each group keeps at least, or a fraction of them.
+        ignore: Modules whose parameters keep their size.
+        image_size: Height and width; default is what the test pipeline makes.
+        calib_batches: Training batches for an importance that reads gradients;
+            default 8.
+        seed: Of the choice of these batches.
+        work_dir: Folder for the files; default is ``pruned`` in the config's work dir.
+        name: File name without suffix; default is the config's and ``_pruned``.
+        onnx: Write an ONNX file too.
+        cfg_options: Changes to the config, with dotted keys.
+        console: Where progress is shown.
+
+    Returns:
+        The pruned model and where the files are.
+
+    Raises:
+        BudgetError: If the budget cannot be reached.
+        FileNotFoundError: If config or checkpoint does not exist.
+        NothingPrunableError: If no group can be pruned; the text says why.
+        RunConfigError: If the config or the training set is faulty.
+        ValueError: If the checkpoint does not fit, the model refuses the example
+            inputs, or an argument is wrong.
+    """
+    budget = Budget.parse(budget)
+    calib_batches = _checked_batches(importance, calib_batches)
+    steps = Steps(console)
+    cfg = load_config(Path(config) if isinstance(config, os.PathLike) else config)
+    if cfg_options:
+        cfg.merge_from_dict(dict(cfg_options))
+    with steps.step("Building the model"):
+        source = PruneSource.of(cfg, checkpoint)
+        size = source.image_size(image_size)
+        inputs = example_inputs(source.model, size)
+    with steps.step("Finding groups of channels"):
+        graph = channel_graph(source.model, inputs, ignore=ignore)
+        if not graph.groups:
+            raise NothingPrunableError(nothing_prunable(graph))
+        trial, not_trained = training_trial(source.model, inputs)
+    device = get_device()
+    if calib_batches:
+        complete = run_config(cfg)
+        batch_size = (complete.get("train_dataloader") or {}).get("batch_size", 1)
+        wanted = batch_size_for(importance, batch_size)
+        total = calib_batches * batch_size // wanted
+        with steps.step("Finding gradients", total) as advance:
+            source.model.to(device)
+            batches = train_batches(complete, total, seed, wanted)
+            importance = calibrated(importance, graph, batches, advance)
+            source.model.cpu()
+    with steps.step("Pruning and checking"):
+        pruned = prune_to_budget(
+            graph,
+            inputs,
+            budget,
+            importance,
+            device=device,
+            ranking=ranking,
+            divisor=divisor,
+            min_keep=min_keep,
+            trial=trial,
+        )
+    subnet, resolved = pruned.subnet, source.resolved
+    if is_pruned(resolved.model):  # one cut of the original in place of two
+        first = Subnet.load(resolved.model["subnet"])
+        subnet, resolved = subnet_of_both(first, subnet), pruned_from(resolved)
+    stem = name or f"{Path(cfg.filename).stem if cfg.filename else 'model'}_pruned"
+    folder = Path(work_dir) if work_dir is not None else source.default_folder()
+    with steps.step("Writing and reading back"):
+        subnet_path = subnet.dump(folder / "subnet.yaml")
+        weights_path = write_weights(
+            folder / f"{stem}.pth", pruned.model, source.dataset_meta()
+        )
+        tuned = finetune_config(
+            cfg,
+            resolved,
+            f"{_HERE}/{subnet_path.name}",
+            f"{_HERE}/{weights_path.name}",
+        )
+        config_path = folder / f"{stem}.py"
+        write_config(config_path, tuned, _header(pruned, config_path))
+        difference = _reload_difference(config_path, pruned.model, inputs)
+    onnx_info, refusal = None, ""
+    if onnx:
+        with steps.step("Writing ONNX and checking it"):
+            try:
+                onnx_info = export_onnx(pruned.model, inputs, folder / f"{stem}.onnx")
+            except (OnnxExportError, ModuleNotFoundError) as err:
+                refusal = str(err)
+    timed = "latency_ms" in pruned.subnet.cost
+    return PruneInfo(
+        pruned=pruned,
+        subnet=subnet_path,
+        checkpoint=weights_path,
+        config=config_path,
+        onnx=onnx_info,
+        onnx_refusal=refusal,
+        layers=_layers(graph),
+        channels={group.name: channels_per_unit(group) for group in graph.groups},
+        image_size=size,
+        dense_bytes=num_bytes(source.model),
+        dense_latency_ms=latency_on(device, source.model, inputs) if timed else None,
+        reload_difference=difference,
+        not_trained=not_trained,
+    )
+
+
+def _checked_batches(importance: Any, given: int | None) -> int:
+    """Return the number of batches to find gradients with; 0 if none are read."""
+    if given is not None and given < 0:
+        raise ValueError(f"calib_batches={given} must be at least 0.")
+    reads = reads_gradients(importance)
+    if reads and given == 0:
+        raise ValueError(
+            f"{importance} reads gradients, which takes batches of the training set. "
+            f"Leave calib_batches out (then it is {_CALIB_BATCHES}), raise it, or take "
+            "an importance that reads weights alone, such as L1Importance."
+        )
+    if not reads and given:
+        raise ValueError(
+            f"{importance} reads no gradients, so calib_batches={given} has no "
+            "meaning. Leave it out, or take TaylorImportance or FisherImportance."
+        )
+    return (_CALIB_BATCHES if given is None else given) if reads else 0
+
+
+def _reload_difference(path: Path, model: nn.Module, inputs: Any) -> float:
+    """Return how far the output of the model built from the files is from this one's.
+
+    Raises:
+        RuntimeError: If weights differ.
+    """
+    again = rebuilt(load_config(path))
+    state = again.state_dict()
+    wrong = [
+        key for key, value in model.state_dict().items() if not value.equal(state[key])
+    ]
+    if wrong:
+        raise RuntimeError(
+            f"The model built from '{path}' has other weights than the one that was "
+            f"pruned: {wrong[:3]}. Do not use the files, and please report this."
+        )
+    return relative_difference(_output(model, inputs), _output(again, inputs))
+
+
+def _output(model: nn.Module, inputs: Any) -> Any:
+    with torch.random.fork_rng([]), evaluating(model):
+        torch.manual_seed(0)
+        return call_model(model, inputs)
+
+
+def _layers(graph: ChannelGraph) -> dict[str, list[str]]:
+    """Return the modules that make the channels of each group."""
+    layers = {}
+    for group in graph.groups:
+        makers = [s.name.rpartition(".")[0] for s in group.slots if s.role == "out"]
+        layers[group.name] = list(dict.fromkeys(makers)) or group.modules()
+    return layers
+
+
+def _header(pruned: Pruned, path: Path) -> str:
+    cost, dense = pruned.cost, pruned.dense_cost
+    name = type(pruned.model).__name__
+    return (
+        f"{name} pruned by mmrazor to {cost.macs / dense.macs:.1%} of its MACs and "
+        f"{cost.params / dense.params:.1%} of its parameters.\n"
+        f"Train it: python tools/train.py {path}"
+    )

@@ -1,0 +1,103 @@
+"""Prune the model of a config; write weights, a config to train it on, and ONNX."""
+
+import argparse
+import sys
+
+from mmengine.config import DictAction
+from rich.console import Console
+
+from mmrazor.apis.prune_config import prune_config
+from mmrazor.apis.prune_options import parse_budget, parse_importance, parse_min_keep
+from mmrazor.apis.prune_report import report
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="of an algorithm or of a plain host model")
+    parser.add_argument(
+        "checkpoint", nargs="?", help="its weights; default: what the config names"
+    )
+    parser.add_argument(
+        "--budget",
+        nargs="+",
+        required=True,
+        metavar="NAME=NUMBER",
+        help="macs, params, latency_ms: a fraction up to 1 of the model's, a number, "
+        "or two with a comma for a range; such as macs=0.5 params=2e6",
+    )
+    parser.add_argument(
+        "--importance",
+        default="L1Importance",
+        help="name, or \"dict(type='...', ...)\"; default: L1Importance",
+    )
+    parser.add_argument(
+        "--ranking",
+        choices=("global", "local"),
+        default="global",
+        help="one threshold for all groups, or the same share of each; default: global",
+    )
+    parser.add_argument(
+        "--divisor",
+        type=int,
+        default=1,
+        help="kept channels are a multiple of this; default: 1",
+    )
+    parser.add_argument(
+        "--min-keep",
+        type=parse_min_keep,
+        default=1,
+        help="channels that each group keeps, or a fraction such as 0.1; default: 1",
+    )
+    parser.add_argument(
+        "--ignore", nargs="+", default=(), metavar="MODULE", help="keeps its size"
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        nargs="+",
+        metavar="PIXELS",
+        help="height and width, or one number; default: as the test pipeline makes",
+    )
+    parser.add_argument(
+        "--calib-batches",
+        type=int,
+        help="training batches for an importance that reads gradients; default: 8",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the choice of these batches"
+    )
+    parser.add_argument(
+        "--work-dir",
+        help="folder for the files; default: pruned, in the config's work dir",
+    )
+    parser.add_argument(
+        "--name", help="file name without suffix; default: the config's and _pruned"
+    )
+    parser.add_argument("--no-onnx", action="store_true", help="write no ONNX file")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        help="changes to the config: key=value, nested keys with dots",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the command line."""
+    options = vars(parse_args())
+    config, checkpoint = options.pop("config"), options.pop("checkpoint")
+    onnx = not options.pop("no_onnx")
+    console = Console()
+    try:
+        options["budget"] = parse_budget(options["budget"])
+        options["importance"] = parse_importance(options["importance"])
+        info = prune_config(config, checkpoint, onnx=onnx, console=console, **options)
+    except (OSError, ModuleNotFoundError, RuntimeError, TypeError, ValueError) as err:
+        sys.exit(f"error: {err}")
+    console.print(report(info), crop=False)
+
+
+if __name__ == "__main__":
+    main()
