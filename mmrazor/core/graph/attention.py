@@ -12,6 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+def is_replaceable(source: nn.MultiheadAttention) -> bool:
+    """Tell whether a :class:`PrunedMultiheadAttention` can do what a layer does."""
+    return source.bias_k is None and not source.add_zero_attn
+
+
 class PrunedMultiheadAttention(nn.Module):
     """Do what ``nn.MultiheadAttention`` does, for fewer heads than the width asks for.
 
@@ -41,7 +46,7 @@ class PrunedMultiheadAttention(nn.Module):
 
     def __init__(self, source: nn.MultiheadAttention, head_dim: int) -> None:
         super().__init__()
-        if source.bias_k is not None or source.add_zero_attn:
+        if not is_replaceable(source):
             raise ValueError(
                 "nn.MultiheadAttention with add_bias_kv or add_zero_attn cannot be "
                 "pruned. Exclude it: ignore=['<module name>']."

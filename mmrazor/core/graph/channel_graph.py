@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from .attention import is_replaceable
 from .attributes import attribute_values
 from .channel_group import ChannelGroup
 from .cuts import Cuts
@@ -207,7 +208,7 @@ def graph_of_trace(
     flow = IdFlow(model)
     for one in (recorded, *others):
         _follow(flow, one, whole)
-    _freeze_parameters(flow, ignore)
+    _freeze_parameters(flow, _left_alone(model, ignore))
     _tie_outputs(flow, tie)
     classes = resolve(flow.noted)
     counted = counted_lines(recorded, flow, classes.labels)
@@ -263,12 +264,21 @@ def _inside(name: str, module: str) -> bool:
     return name == module or name.startswith(f"{module}.")
 
 
-def _freeze_parameters(flow: IdFlow, modules: Sequence[str]) -> None:
+def _left_alone(model: nn.Module, ignore: Sequence[str]) -> dict[str, str]:
+    """Return modules whose parameters keep their size, and why."""
+    reasons = {
+        name: f"is in '{name}', which has add_bias_kv or add_zero_attn"
+        for name, module in model.named_modules()
+        if isinstance(module, nn.MultiheadAttention) and not is_replaceable(module)
+    }
+    return reasons | {name: f"is in '{name}', which is ignored" for name in ignore}
+
+
+def _freeze_parameters(flow: IdFlow, reasons: Mapping[str, str]) -> None:
     for (name, _), (first, size) in flow.noted.axes.items():
-        for module in modules:
+        for module, reason in reasons.items():
             if _inside(name, module):
-                ids = np.arange(first, first + size)
-                flow.noted.frozen.append((ids, f"is in '{module}', which is ignored"))
+                flow.noted.frozen.append((np.arange(first, first + size), reason))
 
 
 def _tie_outputs(flow: IdFlow, tie: Sequence[Sequence[str]]) -> None:
