@@ -9,16 +9,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from ..core.forward import as_in_training
 from ..core.graph.training import training_inputs
 
-_BatchNorm = nn.modules.batchnorm._NormBase
-_Dropout = nn.modules.dropout._DropoutNd
 Trial = Callable[[nn.Module], None]
 
 
@@ -28,22 +28,10 @@ def training_mode(model: nn.Module) -> Iterator[None]:
 
     Stages that the host freezes get gradients too: they can be pruned.
     """
-    modes = {module: module.training for module in model.modules()}
-    wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    model.train()
-    for module in modes:
-        if isinstance(module, (_BatchNorm, _Dropout)):
-            module.eval()
-    for parameter in wanted:
-        parameter.requires_grad_(parameter.is_floating_point())
-    try:
-        with torch.enable_grad():
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        for parameter, wants in wanted.items():
-            parameter.requires_grad_(wants)
+    with as_in_training(model), torch.enable_grad():
+        for parameter in model.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())
+        yield
 
 
 def loss_of(model: BaseModel, batch: Any) -> Tensor:
@@ -71,17 +59,32 @@ def training_trial(model: nn.Module, inputs: Any) -> tuple[Trial | None, str]:
         extra = dict(inputs)
     if extra is None or not isinstance(model, BaseModel):
         return None, f"{type(model).__name__} has no loss mode"
+    refusal = ""
+    for given in (extra, _without_masks(extra)):
+        trial = partial(_train_once, given)
+        try:
+            trial(model)
+        except Exception as err:  # noqa: BLE001 - user code may raise anything
+            text = str(err).splitlines()[0] if str(err) else ""
+            refusal = refusal or f"{type(err).__name__}: {text}"
+        else:
+            return trial, ""
+    return None, f"the example inputs do not train it: {refusal}"
 
-    def trial(candidate: nn.Module) -> None:
-        trained: Any = copy.deepcopy(candidate)
-        with torch.random.fork_rng([]), training_mode(trained):
-            torch.manual_seed(0)
-            losses = trained(**copy.deepcopy(extra))
-            trained.parse_losses(losses)[0].backward()
 
-    try:
-        trial(model)
-    except Exception as err:  # noqa: BLE001 - user code may raise anything
-        text = str(err).splitlines()[0] if str(err) else ""
-        return None, f"the example inputs do not train it: {type(err).__name__}: {text}"
-    return trial, ""
+def _train_once(inputs: Mapping[str, Any], model: nn.Module) -> None:
+    trained: Any = copy.deepcopy(model)
+    with torch.random.fork_rng([]), training_mode(trained):
+        torch.manual_seed(0)
+        losses = trained(**copy.deepcopy(dict(inputs)))
+        trained.parse_losses(losses)[0].backward()
+
+
+def _without_masks(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return inputs as detectors without masks have them; some trip over masks."""
+    samples = copy.deepcopy(inputs.get("data_samples"))
+    for sample in samples or []:
+        instances = getattr(sample, "gt_instances", None)
+        if instances is not None and "masks" in instances:
+            del instances.masks
+    return {**inputs, "data_samples": samples}

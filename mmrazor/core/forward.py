@@ -41,6 +41,29 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def as_in_training(model: nn.Module) -> Iterator[None]:
+    """Put a model into train mode; modes and ``requires_grad`` come back.
+
+    Batch norms use their running statistics and dropout is off, so that one image is
+    enough, nothing is averaged in, and little is random.
+    """
+    modes = {module: module.training for module in model.modules()}
+    wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    model.train()  # hosts freeze stages here
+    quiet = (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd)
+    for module in modes:
+        if isinstance(module, quiet):
+            module.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for parameter, wants in wanted.items():
+            parameter.requires_grad_(wants)
+
+
+@contextmanager
 def without_fused_layers() -> Iterator[None]:
     """Keep transformer layers from fusing themselves into one opaque operation."""
     enabled = torch.backends.mha.get_fastpath_enabled()

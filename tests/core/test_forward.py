@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from mmrazor.core.forward import call_model, evaluating, without_fused_layers
+from mmrazor.core.forward import (
+    as_in_training,
+    call_model,
+    evaluating,
+    without_fused_layers,
+)
 
 
 def test_ways_to_call() -> None:
@@ -30,6 +35,31 @@ def test_each_mode_comes_back_also_after_an_error() -> None:
         fail()
     assert [m.training for m in model.modules()] == [True, False, True]
     assert torch.is_grad_enabled()
+
+
+class Freezing(nn.Sequential):
+    """Freezes its first layer whenever it is put into train mode, as hosts do."""
+
+    def train(self, mode: bool = True) -> Freezing:
+        super().train(mode)
+        self[0].requires_grad_(False)
+        return self
+
+
+def test_train_mode_without_what_makes_it_random() -> None:
+    model = Freezing(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Dropout()).eval()
+    model[0].requires_grad_(True)
+    mean = model[1].running_mean.clone()
+    x = torch.rand(1, 2)
+    expected = model(x)
+    with as_in_training(model):
+        assert model.training
+        assert model[0].training
+        assert not model[0].weight.requires_grad
+        assert torch.equal(model(x), expected)
+    assert not any(module.training for module in model.modules())
+    assert model[0].weight.requires_grad
+    assert torch.equal(model[1].running_mean, mean)
 
 
 def test_fused_layers_come_back() -> None:

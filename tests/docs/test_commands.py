@@ -175,10 +175,11 @@ def _check_keywords(block: Block, type_name: str, keywords: set[str]) -> None:
     if not found:
         return
     known: dict[str, Any] = {"_delete_": None}
-    classes = found[0].__mro__ if issubclass(found[0], Algorithm) else found[:1]
-    for cls in classes:
+    # SubnetModel is a function.
+    bases = found[0].__mro__ if inspect.isclass(found[0]) else ()
+    for cls in bases if Algorithm in bases else found[:1]:
         known.update(inspect.signature(cls).parameters)
-    known.update(dict.fromkeys(_LOSS_KEYS) if issubclass(found[0], DistillLoss) else {})
+    known.update(dict.fromkeys(_LOSS_KEYS) if DistillLoss in bases else {})
     unknown = keywords - set(known)
     assert not unknown, f"{block.where}: {type_name} takes no {sorted(unknown)}"
 

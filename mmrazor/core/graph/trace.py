@@ -16,7 +16,12 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..forward import call_model, evaluating, without_fused_layers
+from ..forward import (
+    as_in_training,
+    call_model,
+    evaluating,
+    without_fused_layers,
+)
 from .extension_ops import extension_calls
 
 
@@ -57,12 +62,13 @@ class OpTrace:
     output: Any = None
 
 
-def trace(model: nn.Module, inputs: Any) -> OpTrace:
+def trace(model: nn.Module, inputs: Any, *, training: bool = False) -> OpTrace:
     """Run a model once in eval mode and record the operations.
 
     Args:
         model: Any module; it is left as it was.
         inputs: A tensor, a tuple of arguments or a dict of keyword arguments.
+        training: Run it in train mode, with norms and dropout as in eval mode.
 
     Raises:
         TraceError: If the model does not run on the inputs.
@@ -75,6 +81,8 @@ def trace(model: nn.Module, inputs: Any) -> OpTrace:
     mode = _Recording()
     with ExitStack() as stack:
         stack.enter_context(running_plain(model))
+        if training:
+            stack.enter_context(as_in_training(model))
         stack.enter_context(followed(model, mode.stack))
         stack.enter_context(extension_calls(mode.record))
         stack.enter_context(mode)

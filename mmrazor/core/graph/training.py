@@ -65,15 +65,18 @@ def training_traces(model: nn.Module, inputs: Any, recorded: OpTrace) -> list[Op
     unused = unused_parameters(model, recorded) if extra is not None else []
     if not unused:
         return []
-    try:
-        return [trace(model, extra)]
-    except TraceError as err:
-        print_log(
-            f"{len(unused)} parameters, such as '{unused[0]}', are not used in "
-            f"{inputs['mode']} mode, and loss mode does not run on the example inputs: "
-            f"{err} They keep their size; if training uses them, leave the parts that "
-            "they read out of the pruning.",
-            logger="current",
-            level=logging.WARNING,
-        )
-        return []
+    refusal: TraceError | None = None
+    for training in (False, True):  # some losses run in train mode alone
+        try:
+            return [trace(model, extra, training=training)]
+        except TraceError as err:
+            refusal = refusal or err
+    print_log(
+        f"{len(unused)} parameters, such as '{unused[0]}', are not used in "
+        f"{inputs['mode']} mode, and loss mode does not run on the example inputs: "
+        f"{refusal} They keep their size; if training uses them, leave the parts that "
+        "they read out of the pruning.",
+        logger="current",
+        level=logging.WARNING,
+    )
+    return []

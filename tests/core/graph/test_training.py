@@ -35,7 +35,7 @@ AUXILIARY = dict(
 class Twofold(BaseModel):
     """A trunk, a head, and another head that training alone runs."""
 
-    def __init__(self, broken: bool = False) -> None:
+    def __init__(self, broken: str = "") -> None:
         super().__init__()
         self.trunk = nn.Linear(4, 6)
         self.head = nn.Linear(6, 2)
@@ -46,7 +46,7 @@ class Twofold(BaseModel):
         hidden = self.trunk(inputs).relu()
         if mode != "loss":
             return self.head(hidden)
-        if self.broken:
+        if self.broken and (not self.training or self.broken != "in eval mode"):
             raise KeyError("gt_masks")
         loss = self.head(hidden).sum() + self.extra(hidden).square().sum()
         return {"loss": loss}
@@ -111,8 +111,15 @@ def test_nothing_is_run_twice_without_need() -> None:
     assert training_inputs(model, (torch.rand(1, 4),)) is None
 
 
+def test_losses_that_run_in_train_mode_alone() -> None:
+    model = Twofold(broken="in eval mode").eval()
+    graph = channel_graph(model, inputs_of())
+    assert "extra.weight" in [slot.name for slot in graph["trunk.out"].slots]
+    assert not model.training
+
+
 def test_training_that_does_not_run_is_said() -> None:
-    model = Twofold(broken=True)
+    model = Twofold(broken="always")
     lines = []
 
     def note(text: str, **kwargs: Any) -> None:
