@@ -22,6 +22,6 @@ def owner_of(name: str) -> tuple[str, str]:
     """
     path, _, leaf = name.rpartition(".")
     head, inside, tensor = f".{path}".partition(".parametrizations.")
-    if inside:
-        return head[1:], tensor.partition(".")[0]
+    if inside and "." not in tensor:  # what is inside of it serves the parametrization
+        return head[1:], tensor
     return path, _PART.sub(r"\1", leaf)
