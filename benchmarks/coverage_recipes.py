@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 import torchvision
 from coverage_models import CoverageModel
 from mmengine.config import Config
@@ -20,6 +21,9 @@ from mmrazor.apis.image_size import test_image_size
 
 _LARGEST = 1024
 _PROPOSALS = 100
+_STD = 0.02
+# Images that the models take no other size of.
+_FIXED = {"mmdet/clrnet": (320, 800)}
 _TORCHVISION_DENSE = ("deeplabv3_resnet50", "fasterrcnn_resnet50_fpn")
 
 
@@ -56,7 +60,7 @@ def recipe(model: CoverageModel) -> Recipe:
             continue
         _adapt_(config.model, compat.config_dir(model.host).parent)
         sides = (224,) if model.host == "mmpretrain" else (256, 512)
-        sizes = [(side, side) for side in sides]
+        sizes = [_FIXED.get(model.name, (side, side)) for side in sides]
         sizes += [own for own in _own_sizes(config) if max(own) <= _LARGEST]
         build = partial(_build, config)
         return Recipe(name, tuple(dict.fromkeys(sizes)), build)
@@ -98,7 +102,17 @@ def _adapt_(value: Any, root: Path) -> None:
 
 
 def _build(config: Config) -> nn.Module:
-    model = mmrazor.build_architecture(config)
+    """Build a model; give values to parameters that only ``init_weights`` sets."""
+    torch.use_deterministic_algorithms(
+        True, warn_only=True
+    )  # nan where memory is unset
+    try:
+        model = mmrazor.build_architecture(config)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for parameter in model.parameters():
+        if parameter.is_floating_point() and parameter.isnan().any():
+            nn.init.normal_(parameter, std=_STD)
     if config.model.get("rpn_head", {}).get("type") == "EmbeddingRPNHead":
         # Learned boxes start as the whole image; random ones have negative sizes.
         model.rpn_head.init_weights()

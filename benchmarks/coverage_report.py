@@ -16,6 +16,8 @@ Record = dict[str, Any]
 # What the hosts' errors come down to; the first that is found holds.
 _CAUSES = (
     (r"extra multi-modal dependencies", "needs `mmpretrain[multimodal]`"),
+    (r"requires (\w+), please install", r"needs the package `\1`"),
+    (r"requirements/optional.txt", "needs the host's optional packages"),
     (r"(\w+) is not installed", r"needs the package `\1`"),
     (r"[Pp]lease install (\w+) (?:by|first)", r"needs the package `\1`"),
     (r"No module named '(\w+)", r"needs the package `\1`"),

@@ -116,7 +116,10 @@ def _run(
     if not stage.passed:
         return None
     with Stage("forward", send) as stage:
-        send(("fields", {"outputs": sum(t.numel() for t in _outputs(built, inputs))}))
+        outputs = _outputs(built, inputs)
+        finite = sum(int(tensor.isfinite().sum()) for tensor in outputs)
+        count = sum(tensor.numel() for tensor in outputs)
+        send(("fields", {"outputs": count, "outputs_finite": finite}))
     return (how, built, inputs) if stage.passed else None
 
 
@@ -194,14 +197,19 @@ def _figures(pruned: Pruned) -> dict[str, Any]:
 def _outputs(model: nn.Module, inputs: dict[str, Any]) -> list[Tensor]:
     torch.manual_seed(0)
     with evaluating(model):
-        return _floats(call_model(model, inputs), inputs)
+        return _floats(model, inputs)
 
 
-def _floats(output: Any, inputs: dict[str, Any]) -> list[Tensor]:
-    """List the floating-point tensors that are no inputs handed on."""
-    given = {id(tensor) for tensor in tensors_in(inputs)}
-    floats = (t for t in tensors_in(output) if t.is_floating_point())
-    return [tensor for tensor in floats if id(tensor) not in given]
+def _floats(model: nn.Module, inputs: dict[str, Any]) -> list[Tensor]:
+    """Run a model; list its floating-point outputs that are no inputs handed on."""
+    given = list(tensors_in(inputs))  # before: a host adds its predictions to them
+    known = {id(tensor) for tensor in given}
+    floats = (
+        tensor
+        for tensor in tensors_in(call_model(model, inputs))
+        if tensor.is_floating_point()
+    )
+    return [tensor for tensor in floats if id(tensor) not in known]
 
 
 def _difference(one: list[Tensor], other: list[Tensor]) -> float:
@@ -209,14 +217,18 @@ def _difference(one: list[Tensor], other: list[Tensor]) -> float:
     if [tensor.shape for tensor in one] != [tensor.shape for tensor in other]:
         return float("inf")
     pairs = zip(one, other, strict=True)
-    unequal = [(a - b).abs().max().item() for a, b in pairs if not torch.equal(a, b)]
+    unequal = [
+        (a - b).abs().max().item()
+        for a, b in pairs
+        if not torch.equal(a.nan_to_num(), b.nan_to_num())
+    ]
     return max(unequal, default=0.0)
 
 
 def _backward(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Any]:
     """Differentiate the sum of all outputs, in eval mode."""
     model.eval()
-    outputs = _floats(call_model(model, inputs), inputs)
+    outputs = _floats(model, inputs)
     total = sum(tensor.sum() for tensor in outputs if tensor.requires_grad)
     if not isinstance(total, Tensor):
         raise ValueError("No output depends on a parameter.")

@@ -149,6 +149,7 @@ def _first_argument(model: nn.Module) -> str:
 def _trial(model: nn.Module, inputs: dict[str, Any]) -> tuple[str | None, bool]:
     """Run a model; return why it does not run, and whether it computes any number."""
     devices = [inputs["inputs"].device] if inputs["inputs"].is_cuda else []
+    given = list(tensors_in(inputs))  # before: a host adds its predictions to them
     try:
         with torch.random.fork_rng(devices), evaluating(model):
             output = call_model(model, inputs)
@@ -159,6 +160,6 @@ def _trial(model: nn.Module, inputs: dict[str, Any]) -> tuple[str | None, bool]:
         )
     if output is None:
         return "returned nothing", False
-    given = {id(tensor) for tensor in tensors_in(inputs)}
+    known = {id(tensor) for tensor in given}
     numbers = (t for t in tensors_in(output) if t.is_floating_point() and t.numel())
-    return None, any(id(tensor) not in given for tensor in numbers)
+    return None, any(id(tensor) not in known for tensor in numbers)

@@ -123,6 +123,17 @@ def test_trackers_get_pairs_of_frames() -> None:
     assert len(output[0]) == 2  # frames
 
 
+def test_predictions_added_to_the_samples_are_numbers() -> None:
+    # mmseg returns the samples it was given, with the predictions in them.
+    model = build_architecture(TINY["mmseg"]())
+    model._forward = _refuse
+    assert example_inputs(model, (64, 64))["mode"] == "predict"
+
+
+def _refuse(*_, **__):
+    raise NotImplementedError
+
+
 class FindsNothing(BaseModel):
     """Predicts no boxes, and hands the boxes it was given on; can tell its loss."""
 
