@@ -32,9 +32,11 @@ SUPPLIED = {
 }
 #: Arguments that the builder of a norm layer or of a scheduler takes out.
 TAKEN_OUT = {"requires_grad", "convert_to_iter_based"}
-#: Settings with a ``type`` that name a function of mmcv, not something registered.
-PLAIN_SETTINGS = ("nms",)
+#: Settings with a ``type`` that name a function or layer of mmcv, by no registry.
+PLAIN_SETTINGS = ("nms", "roi_layer")
 ROOTS = [r for r in vars(mmengine.registry).values() if isinstance(r, Registry)]
+#: Keys of an Algorithm whose parts, and their parts, are mmrazor's.
+_OURS = ("mutator", "pruner", "quantizer")
 _DISTILLER_KEYS = ("student", "teacher", "student_connector", "teacher_connector")
 
 
@@ -67,7 +69,8 @@ def _walk(value: Any, scope: str | None, where: str) -> Iterator[str]:
     for key, item in value.items():
         if key in PLAIN_SETTINGS:
             continue
-        yield from _walk(item, scope, f"{where}.{key}" if where else str(key))
+        inner = "mmrazor" if key in _OURS else scope
+        yield from _walk(item, inner, f"{where}.{key}" if where else str(key))
 
 
 def _walk_loss(loss: dict[str, Any], where: str) -> Iterator[str]:
@@ -123,17 +126,19 @@ def _parameters(obj: Any) -> tuple[dict[str, inspect.Parameter], bool]:
     if not inspect.isclass(obj):
         return _named(inspect.signature(obj))
     known: dict[str, inspect.Parameter] = {}
+    is_parent = False
     for cls in obj.__mro__:
         if "__init__" not in vars(cls) or cls is object:
             continue
         own, more = _named(inspect.signature(vars(cls)["__init__"]))
         own.pop("self", None)
         inherited = {
-            name: p if not known else p.replace(default=None)
+            name: p.replace(default=None) if is_parent else p
             for name, p in own.items()
             if name not in known
         }
         known.update(inherited)
+        is_parent = True  # what it leaves out, the child gives
         if not more:
             return known, False
     # What the last one hands on goes to a part it makes itself.
