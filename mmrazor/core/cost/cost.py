@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ from torch.utils.flop_counter import flop_registry
 from ..forward import call_model, evaluating, without_fused_layers
 from .free_ops import is_free
 
-# Their compiled operators never reach torch's dispatcher.
+# Of what their compiled operators do, no more than matrix products reaches torch's
+# dispatcher, and not always.
 _OPAQUE_MODULES = "mmcv.ops."
 
 
@@ -136,7 +138,7 @@ class _CountingMode(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         packet = func._overloadpacket
-        formula: Callable[..., int] | None = flop_registry.get(packet)
+        formula = _formula(packet)
         if formula is None and not is_free(func):
             with self:
                 result = func.decompose(*args, **kwargs)
@@ -149,6 +151,15 @@ class _CountingMode(TorchDispatchMode):
         elif not is_free(func) and _computes(result):
             self.uncounted[str(packet)] += 1
         return result
+
+
+@cache
+def _formula(packet: Any) -> Callable[..., int] | None:
+    """Return torch's formula for an operator, also if it works in place."""
+    name = packet.__name__
+    if packet not in flop_registry and name.endswith("_"):
+        packet = getattr(torch.ops.aten, name[:-1], None)
+    return flop_registry.get(packet)
 
 
 def _computes(result: Any) -> bool:

@@ -37,6 +37,7 @@ _FREE_NAMES = (
     "replication_pad1d replication_pad2d im2col col2im pixel_shuffle pixel_unshuffle "
     "channel_shuffle embedding take tril triu tril_indices triu_indices slice_scatter "
     "select_scatter as_strided_scatter _reshape_alias _unsafe_view nonzero sort topk "
+    "t_ transpose_ squeeze_ unsqueeze_ "
     "kthvalue unique _unique2 unique_dim searchsorted bucketize bincount where one_hot "
     "combinations meshgrid set_ resize_ as_strided_ lift_fresh lift_fresh_copy lift "
     "detach detach_ "

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from torch.utils._python_dispatch import _disable_current_modes
+
 _EXTENSION = "mmcv._ext"
 
 Listener = Callable[[str, tuple, dict, Any], None]
@@ -37,7 +39,8 @@ def extension_calls(listener: Listener) -> Iterator[None]:
 
     def wrapped(name: str, function: Callable) -> Callable:
         def call(*args: Any, **kwargs: Any) -> Any:
-            result = function(*args, **kwargs)
+            with _disable_current_modes():  # what it computes with is its own business
+                result = function(*args, **kwargs)
             listener(f"mmcv::{name}", args, kwargs, result)
             return result
 

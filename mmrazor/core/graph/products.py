@@ -17,7 +17,13 @@ from .trace import OpCall, OpTrace
 
 Extent: TypeAlias = tuple[int, dict[str, int]]
 ProductTerm: TypeAlias = tuple[str, int, tuple[Extent, ...]]
-_CONVOLUTIONS = {"aten::convolution", "aten::_convolution"}
+# Convolutions take input and weight first; where those of mmcv put their result.
+_RESULTS = {
+    "aten::convolution": None,
+    "aten::_convolution": None,
+    "mmcv::deform_conv_forward": 3,
+    "mmcv::modulated_deform_conv_forward": 6,
+}
 _PRODUCTS = {"aten::mm": 0, "aten::bmm": 0, "aten::addmm": 1, "aten::baddbmm": 1}
 
 
@@ -29,10 +35,8 @@ def mac_products(recorded: OpTrace, flow: Flow, table: GroupTable) -> list[Produ
         if not dims:
             continue
         factor = 1
-        if call.name in _CONVOLUTIONS:
-            x, weight = call.args[0], call.args[1]
-            space = x if call.args[6] else call.result
-            factor = space[0, 0].numel() * weight[0, 0].numel()
+        if call.name in _RESULTS:
+            factor = _space(call) * call.args[1][0, 0].numel()
         terms.append(_term(call.module, factor, dims))
     return terms
 
@@ -62,7 +66,7 @@ def counted_lines(recorded: OpTrace, flow: Flow, labels: Ids) -> list[Ids]:
 
 def _counted(call: OpCall) -> Iterator[tuple[Tensor, int]]:
     """Yield the tensors and dims whose sizes multiply to the MACs, space apart."""
-    if call.name in _CONVOLUTIONS:
+    if call.name in _RESULTS:
         yield call.args[0], 0
         yield call.args[1], 0
         yield call.args[1], 1
@@ -72,6 +76,14 @@ def _counted(call: OpCall) -> Iterator[tuple[Tensor, int]]:
         for dim in range(a.dim()):
             yield a, dim
         yield b, b.dim() - 1
+
+
+def _space(call: OpCall) -> int:
+    """Return the number of places that a convolution's kernel is applied to."""
+    place = _RESULTS[call.name]
+    if place is not None:
+        return call.args[place][0, 0].numel()
+    return (call.args[0] if call.args[6] else call.result)[0, 0].numel()
 
 
 def parameter_products(model: nn.Module, table: GroupTable) -> list[ProductTerm]:

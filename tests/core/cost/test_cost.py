@@ -167,3 +167,22 @@ def test_compiled_operators_of_mmcv_are_listed() -> None:
     rois = torch.tensor([[0.0, 0.0, 0.0, 4.0, 4.0]])
     cost = count_cost(layer, (torch.zeros(1, 3, 8, 8), rois))
     assert cost.uncounted == {"mmcv.ops.RoIAlign": 1}
+
+
+def test_deformable_convolutions_count_as_convolutions() -> None:
+    ops = pytest.importorskip("mmcv.ops")
+    layer = ops.ModulatedDeformConv2dPack(8, 6, 3, padding=1, groups=2)
+    cost = count_cost(layer, torch.zeros(2, 8, 4, 4))
+    # 27 offsets and masks for each of 2 * 16 places, then 6 outputs of 4 inputs each
+    assert cost.macs == 32 * 27 * 8 * 9 + 32 * 6 * 4 * 9
+    assert cost.uncounted == {}
+
+
+def test_products_in_place_are_counted() -> None:
+    class InPlace(nn.Module):
+        def forward(self, x):
+            return torch.zeros(3, 5).addmm_(x, torch.ones(4, 5)).t_()
+
+    cost = count_cost(InPlace(), torch.zeros(3, 4))
+    assert cost.macs == 3 * 4 * 5
+    assert cost.uncounted == {}

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..fields import line_field, squeezed
+from ..fields import line_field, squeezed, varying
 from ..flow import Flow
 from ..trace import OpCall, tensors_in
 from .contraction import channels_only, convolved
+from .slicing import split_equally
 from .table import rule
 
 
@@ -53,9 +54,12 @@ def _deformable(
     fixed: list[Tensor],
     result: Tensor,
     groups: int,
+    offset_groups: int,
 ) -> None:
     for tensor in fixed:
         flow.freeze(flow.of(tensor), "says where a deformable convolution looks")
+    if offset_groups > 1:  # each looks elsewhere: as many channels have to stay in all
+        split_equally(flow, x, 1, offset_groups)
     shaped = result.reshape(x.shape[0], -1, *result.shape[-2:])
     fields = convolved(flow, x, weight, bias, shaped, groups)
     flow.set(result, [field.reshape(result.shape) for field in fields])
@@ -65,63 +69,72 @@ def _deformable(
 def torchvision_deformable(flow: Flow, call: OpCall) -> None:
     """Deformable convolution: input, weight, offset, mask, bias, ..., groups."""
     x, weight, offset, mask, bias = call.args[:5]
-    _deformable(flow, x, weight, bias, [offset, mask], call.result, call.args[11])
+    groups, offset_groups = call.args[11:13]
+    _deformable(
+        flow, x, weight, bias, [offset, mask], call.result, groups, offset_groups
+    )
 
 
 @rule("mmcv::modulated_deform_conv_forward")
 def mmcv_modulated(flow: Flow, call: OpCall) -> None:
     """Modulated deformable convolution of mmcv."""
     x, weight, bias, _, offset, mask, result = call.args[:7]
-    groups = call.kwargs.get("group", 1)
-    with_bias = call.kwargs.get("with_bias", False)
-    _deformable(
-        flow, x, weight, bias if with_bias else None, [offset, mask], result, groups
-    )
+    if not call.kwargs["with_bias"]:
+        bias = None
+    groups, offset_groups = call.kwargs["group"], call.kwargs["deformable_group"]
+    _deformable(flow, x, weight, bias, [offset, mask], result, groups, offset_groups)
 
 
 @rule("mmcv::deform_conv_forward")
 def mmcv_deformable(flow: Flow, call: OpCall) -> None:
     """Deformable convolution of mmcv: input, weight, offset, output."""
     x, weight, offset, result = call.args[:4]
-    _deformable(flow, x, weight, None, [offset], result, call.kwargs.get("group", 1))
+    groups, offset_groups = call.kwargs["group"], call.kwargs["deformable_group"]
+    _deformable(flow, x, weight, None, [offset], result, groups, offset_groups)
 
 
 @rule("mmcv::carafe_forward", "mmcv::carafe_naive_forward")
 def carafe(flow: Flow, call: OpCall) -> None:
     """Reassemble features by predicted kernels: features, masks, ..., output."""
-    x, masks = call.args[0], call.args[1]
-    outputs = [
-        t
-        for t in tensors_in(call.args[2:])
-        if t.dim() == 4 and t.shape[:2] == x.shape[:2] and t.shape[2] > x.shape[2]
-    ]
+    x, masks, result = call.args[0], call.args[1], call.args[-1]
     flow.freeze(flow.of(masks), "holds the kernels of CARAFE")
-    for result in outputs:
-        _pooled(flow, x, result)
+    groups = call.kwargs["group_size"]
+    if groups > 1:  # each has kernels of its own
+        split_equally(flow, x, 1, groups)
+    _pooled(flow, x, result)
 
 
 @rule("mmcv::ms_deform_attn_forward")
 def deformable_attention(flow: Flow, call: OpCall) -> None:
     """Multi-scale deformable attention: values (B, T, heads, width), ..., weights."""
     value, result = call.args[0], call.result
-    locations, weights = call.args[3], call.args[4]
     heads, width = value.shape[2:]
-    joint = [1, heads, width]
-    operands = []
-    for tensor in (value, locations, weights):
-        place = 2
-        size = [1, heads, width if tensor is value else 1]
-        lines = []
-        for field in flow.of(tensor):
-            spread = field.movedim(place, 1)
-            front = spread[0]
-            while front.dim() > 2:
-                front = front.select(1, 0)
-            lines.append(front[None] if tensor is value else front[None, :, :1])
-        operands.append((size, lines))
-    merged = flow.merge(operands, joint)
+    operands = [([heads, width], _narrowed(flow, value, (2, 3)))]
+    for tensor in call.args[3:5]:  # locations and weights, heads along dim 2 as well
+        lines = [field[:, None] for field in _narrowed(flow, tensor, (2,))]
+        operands.append(([heads, 1], lines))
     fields = []
-    for field in merged:
+    for field in flow.merge(operands, [heads, width], prefer=[0]):
         line = field.reshape(heads * width)
         fields.append(line_field(line, result.shape, result.dim() - 1))
     flow.set(result, fields)
+
+
+def _narrowed(flow: Flow, tensor: Tensor, dims: tuple[int, ...]) -> list[Tensor]:
+    """Return the fields over some dims alone; nothing goes along the others."""
+    kept = []
+    for field in flow.of(tensor):
+        inside = varying(field)
+        for dim in inside:
+            if dim not in dims:
+                flow.forbid(field, dim, "are the points of deformable attention")
+        near = tuple(dim for dim in inside if dim in dims)
+        if not near:
+            continue
+        if len(near) < len(inside):
+            field = flow.project(field, near)
+        for dim in reversed(range(field.dim())):
+            if dim not in dims:
+                field = field.select(dim, 0)
+        kept.append(field)
+    return kept
