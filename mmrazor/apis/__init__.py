@@ -6,7 +6,7 @@ from ..models.architectures import build_architecture
 from .export import export_model
 from .infer import inference, init_model
 from .onnx import export_onnx
-from .prune import load_subnet, prune
+from .pruning import load_subnet, prune
 
 __all__ = [
     "build_architecture",

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,11 +27,14 @@ class Cuts:
         """Return plain data for a file.
 
         Example:
-            >>> Cuts({'w': {0: [1, 2]}}).to_dict()['slots']
-            {'w': {0: [1, 2]}}
+            >>> Cuts({'w': {0: [1, 2, 3, 7]}}).to_dict()['slots']
+            {'w': {'0': '1-3 7'}}
         """
         return {
-            "slots": {name: dict(axes) for name, axes in self.slots.items()},
+            "slots": {
+                name: {str(axis): _ranges(kept) for axis, kept in axes.items()}
+                for name, axes in self.slots.items()
+            },
             "attributes": {name: dict(a) for name, a in self.attributes.items()},
             "replaced": dict(self.replaced),
         }
@@ -45,9 +48,7 @@ class Cuts:
         """
         try:
             slots = {
-                str(name): {
-                    int(axis): [int(i) for i in kept] for axis, kept in a.items()
-                }
+                str(name): {int(axis): _indices(kept) for axis, kept in a.items()}
                 for name, a in data["slots"].items()
             }
             attributes = {str(name): dict(a) for name, a in data["attributes"].items()}
@@ -58,3 +59,25 @@ class Cuts:
                 f"{err}). Write the subnet file again with tools/prune.py."
             ) from err
         return cls(slots, attributes, replaced)
+
+
+def _ranges(indices: Sequence[int]) -> str:
+    """Write ascending numbers as ranges: a file of them is read in no time."""
+    parts: list[str] = []
+    start = previous = None
+    for index in [*indices, None]:
+        if previous is not None and index == previous + 1:
+            previous = index
+            continue
+        if start is not None:
+            parts.append(str(start) if start == previous else f"{start}-{previous}")
+        start = previous = index
+    return " ".join(parts)
+
+
+def _indices(text: str) -> list[int]:
+    result: list[int] = []
+    for part in text.split():
+        first, _, last = part.partition("-")
+        result += range(int(first), int(last or first) + 1)
+    return result
