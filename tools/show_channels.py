@@ -1,0 +1,57 @@
+"""Explain which channels of a config's model live or die together."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+from rich.console import Console
+
+from mmrazor.apis.channel_picture import draw_channels
+from mmrazor.apis.channel_report import channel_report
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="of an algorithm or of a plain host model")
+    parser.add_argument("checkpoint", nargs="?", help="its weights; not needed")
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        nargs="+",
+        metavar="PIXELS",
+        help="height and width, or one number; default: as the test pipeline makes",
+    )
+    parser.add_argument(
+        "--ignore", nargs="+", default=(), metavar="MODULE", help="keeps its size"
+    )
+    parser.add_argument("--json", type=Path, help="write everything to this file")
+    parser.add_argument("--picture", type=Path, help="draw it (.png, .svg)")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        help="changes to the config: key=value, nested keys with dots",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the command line."""
+    options = vars(parse_args())
+    picture, data = options.pop("picture"), options.pop("json")
+    config, checkpoint = options.pop("config"), options.pop("checkpoint")
+    try:
+        report = channel_report(config, checkpoint, **options)
+        Console().print(report.tables(), crop=False)
+        if data is not None:
+            report.write(data)
+        if picture is not None:
+            draw_channels(report.graph, picture)
+    except (OSError, ModuleNotFoundError, RuntimeError, TypeError, ValueError) as err:
+        sys.exit(f"error: {err}")
+
+
+if __name__ == "__main__":
+    main()
