@@ -1,0 +1,51 @@
+"""Count the multiply-accumulates and parameters of a config's model, by module."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+from rich.console import Console
+
+from mmrazor.apis.cost_report import cost_report
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="of an algorithm or of a plain host model")
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        nargs="+",
+        metavar="PIXELS",
+        help="height and width, or one number; default: as the test pipeline makes",
+    )
+    parser.add_argument(
+        "--depth", type=int, default=2, help="of the modules shown; default: 2"
+    )
+    parser.add_argument("--json", type=Path, help="write everything to this file")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        help="changes to the config: key=value, nested keys with dots",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the command line."""
+    options = vars(parse_args())
+    depth, data = options.pop("depth"), options.pop("json")
+    try:
+        report = cost_report(options.pop("config"), **options)
+        Console().print(report.tables(depth), crop=False)
+        if data is not None:
+            report.write(data)
+    except (OSError, ModuleNotFoundError, RuntimeError, TypeError, ValueError) as err:
+        sys.exit(f"error: {err}")
+
+
+if __name__ == "__main__":
+    main()
