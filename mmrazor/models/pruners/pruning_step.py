@@ -4,14 +4,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import nn
 
+from ...core.forward import as_in_training, call_model
 from ...core.graph import ChannelGraph, channel_graph, checked_slimming
 from ...core.graph.cuts import Cuts
+from ...core.graph.trace import tensors_in
+from ...core.graph.training import training_inputs
 from .pruner import NothingPrunableError, nothing_prunable
 from .pruning_state import PruningState
 
@@ -88,6 +93,9 @@ def checked_step(
         time: Step or epoch, for the records.
         finished: Whether the target is reached then.
 
+    Where the model's loss can be computed on the inputs, that of the copy has to be
+    possible too.
+
     Raises:
         NothingPrunableError: If every group breaks the model.
         ValueError: Whatever ``choose`` raises.
@@ -99,9 +107,34 @@ def checked_step(
             raise NothingPrunableError(nothing_prunable(current))
         return choose(current)
 
-    checked = checked_slimming(graph, choose_or_stop, inputs)
+    checked = checked_slimming(graph, choose_or_stop, inputs, loss_trial(graph, inputs))
     broken = before - {group.name for group in graph.groups}
     frozen = {name: graph.unprunable[name] for name in sorted(broken)}
     after = state.pruned(checked.kept, checked.cuts, time, finished)
     after = replace(after, frozen={**state.frozen, **frozen})
     return Step(after, checked.cuts, checked.model, inputs)
+
+
+def loss_trial(graph: ChannelGraph, inputs: Any) -> Callable[[nn.Module], None] | None:
+    """Return a function that computes the losses of a model like the graph's.
+
+    Args:
+        graph: Knows the model as it is; if its own losses cannot be computed on these
+            inputs, there is nothing to compare with, and None is returned.
+        inputs: What the model is called with.
+    """
+    given = training_inputs(graph.model, inputs)
+    if given is None:
+        return None
+    devices = {t.device for t in tensors_in(given) if t.is_cuda}
+
+    def run(model: nn.Module) -> None:
+        with torch.random.fork_rng(devices), as_in_training(model), torch.no_grad():
+            torch.manual_seed(0)
+            call_model(model, copy.deepcopy(given))
+
+    try:
+        run(copy.deepcopy(graph.model))  # a loss may keep something of what it sees
+    except Exception:  # noqa: BLE001 - user code may raise anything
+        return None
+    return run

@@ -168,6 +168,32 @@ def test_a_schedule_that_nobody_follows_is_an_error():
         algorithm.train_step(DATA, optim)
 
 
+class Auxiliary(Net):
+    """In training a second head insists on twelve channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.aux = nn.Linear(12, 4)
+
+    def forward(self, inputs, data_samples=None, mode="tensor"):
+        if mode != "loss":
+            return super().forward(inputs, data_samples, mode)
+        x = self.features(inputs).mean((2, 3))
+        table = dict.fromkeys([12], torch.tensor(1.0))
+        return {"loss": self.aux(x).square().mean() * table[x.shape[1]]}
+
+
+def test_what_training_alone_runs_is_tried_too():
+    inputs = dict(inputs=torch.randn(1, 3, 8, 8), data_samples=[1], mode="tensor")
+    algorithm = Algorithm(Auxiliary(), pruner={**PRUNER, "inputs": inputs})
+    algorithm.prepare_pruning()
+    assert "body.out" in algorithm.pruner.state.frozen
+    algorithm.pruner.driven = True
+    advance_(algorithm, 2)
+    optim = OptimWrapper(torch.optim.SGD(algorithm.parameters(), lr=0.1))
+    assert algorithm.train_step(DATA, optim)["loss"] > 0
+
+
 def test_replaced_attention_is_recorded_where_it_is_now():
     class Attending(Net):
         def __init__(self):

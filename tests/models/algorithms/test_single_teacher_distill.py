@@ -10,7 +10,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmrazor.core.capture import SourceError
-from mmrazor.models.algorithms import Algorithm, SingleTeacherDistill, base
+from mmrazor.models.algorithms import Algorithm, SingleTeacherDistill, checks
 from mmrazor.models.distillers import DistillError, TeacherCacheError
 from mmrazor.registry import MODELS
 
@@ -290,7 +290,7 @@ def test_missing_teacher_checkpoint(tmp_path):
 
 def test_warns_of_another_normalisation(monkeypatch):
     said = []
-    monkeypatch.setattr(base, "print_log", lambda text, **_: said.append(text))
+    monkeypatch.setattr(checks, "print_log", lambda text, **_: said.append(text))
     teacher, student = Net(), Net()
     for model, mean in (teacher, 1.0), (student, 2.0):
         model.data_preprocessor.mean = torch.tensor([mean])
