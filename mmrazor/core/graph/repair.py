@@ -17,8 +17,8 @@ from ..forward import call_model
 from .channel_graph import ChannelGraph
 from .cuts import Cuts
 from .slim import slim
-from .trace import followed, running_plain
-from .verify import TOLERANCE, verify_cuts
+from .trace import followed, running_plain, tensors_in
+from .verify import TOLERANCE, UnverifiableError, unsteadiness, verify_cuts
 
 Kept = Mapping[str, Sequence[int]]
 Run = Callable[[nn.Module], object]
@@ -62,7 +62,17 @@ def checked_slimming(
 
     Raises:
         ValueError: Whatever ``choose`` raises.
+        UnverifiableError: If no number comes out that could be compared.
+        RuntimeError: If the model is random in eval mode, so that nothing can be
+            checked.
     """
+    if any(bool(tensor.isnan().any()) for tensor in tensors_in(graph.output)):
+        print_log(
+            f"What {type(graph.model).__name__} returns on the example inputs holds "
+            "nan, which is not compared. Give inputs with which it does not.",
+            logger="current",
+            level=30,
+        )
     failed: dict[str, int] = {}
     while True:
         kept = {name: list(indices) for name, indices in choose(graph).items()}
@@ -77,6 +87,8 @@ def checked_slimming(
             elif trial is not None:
                 run = trial
                 trial(small)
+        except UnverifiableError:
+            raise
         except Exception as err:  # noqa: BLE001 - user code may raise anything
             problem = (
                 f"{type(err).__name__}: {str(err).splitlines()[0] if str(err) else ''}"
@@ -85,11 +97,20 @@ def checked_slimming(
             return Checked(small, kept, cuts, difference)
         breaks = partial(_breaks, graph, inputs=inputs, trial=trial)
         module = _failing_module(small, run)
-        culprits, place = _culprits(graph, kept, module, breaks, failed)
+        raises = partial(_raises, graph, run=run)
+        culprits, place = _culprits(graph, kept, module, breaks, raises, failed)
+        if module is None and unsteadiness(graph.model, inputs) > TOLERANCE:
+            problem += "; it gives other values each time it runs in eval mode"
+            if not _some_pass(graph, kept, culprits):
+                raise RuntimeError(
+                    f"{type(graph.model).__name__} gives other values each time it "
+                    "runs in eval mode, so that pruned channels cannot be checked. "
+                    "Take out what is random."
+                )
         if not culprits:
             raise RuntimeError(
-                f"{type(graph.model).__name__} without any channel dropped does not "
-                f"give the same output twice ({problem}). Is it random in eval mode?"
+                f"A copy of {type(graph.model).__name__} without any channel dropped "
+                f"does not do what the original does ({problem})."
             )
         graph.freeze(culprits, f"breaks the model{place} ({problem})")
         print_log(
@@ -105,6 +126,7 @@ def _culprits(
     kept: Kept,
     module: str | None,
     breaks: Callable[[Kept], bool],
+    raises: Callable[[Kept], bool],
     failed: dict[str, int],
 ) -> tuple[list[str], str]:
     """Return the groups to blame, and where."""
@@ -121,7 +143,7 @@ def _culprits(
         # first those that a number in the code counts, then all that pass through
         found = counted if counted and failed[module] == 1 else inside
         if found:
-            return found, f" in '{module}'"
+            return _bisected(kept, found, raises) or found, f" in '{module}'"
     return _bisected(kept, [g.name for g in pruned], breaks), ""
 
 
@@ -139,6 +161,21 @@ def _failing_module(model: nn.Module, run: Run) -> str | None:
         except Exception:  # noqa: BLE001 - user code may raise anything
             return stack[-1]
     return None
+
+
+def _some_pass(graph: ChannelGraph, kept: Kept, culprits: list[str]) -> bool:
+    """Return whether some group that loses channels is not to blame."""
+    blamed = set(culprits)
+    return any(
+        len(kept[group.name]) < group.size
+        for group in graph.groups
+        if group.name in kept and group.name not in blamed
+    )
+
+
+def _raises(graph: ChannelGraph, kept: Kept, run: Run) -> bool:
+    """Return whether the model with these channels does not run."""
+    return _failing_module(slim(graph.model, graph.cuts(kept)), run) is not None
 
 
 def _breaks(graph: ChannelGraph, kept: Kept, inputs: Any, trial: Run | None) -> bool:

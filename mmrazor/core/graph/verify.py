@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..forward import call_model
 from .channel_graph import ChannelGraph
 from .cuts import Cuts
+from .difference import compared, finite_share, relative_difference, sampled
 from .silence import silenced_output
 from .slim import slim
 from .trace import running_plain, tensors_in
@@ -59,7 +60,8 @@ def verify_cuts(
     """Return what :func:`verify` does, and make sure that it means something.
 
     If the output hardly depends on the dropped channels with these weights, random ones
-    are tried too. If float32 is too coarse, the comparison is done in float64.
+    are tried too, and what each module returns is compared as well. If float32 is too
+    coarse, the comparison is done in float64.
 
     Args:
         graph: Channel graph of the original model.
@@ -67,20 +69,52 @@ def verify_cuts(
         cuts: What the slimmed model was made from.
         slimmed: The slimmed model.
         inputs: What both are called with.
+
+    Raises:
+        UnverifiableError: If no finite number comes out.
     """
     actual = _run(slimmed, inputs)  # first: it is the cheaper one, and may not run
     expected = _silenced(graph, kept, inputs)
     worst = relative_difference(expected, actual)
     if worst > TOLERANCE:
-        worst = min(worst, _in_double(graph, kept, cuts, inputs, worst))
-    elif relative_difference(graph.output, expected) < _INSENSITIVE:
-        with _swapped(graph.model, _random_values):
-            again = slim(graph.model, cuts)
-            worst = max(worst, verify(graph, kept, again, inputs))
-        if worst > TOLERANCE:
-            with _swapped(graph.model, _random_values):
-                worst = min(worst, _in_double(graph, kept, cuts, inputs, worst))
-    return worst
+        return min(worst, _in_double(graph, kept, cuts, inputs, worst, verify))
+    share = finite_share(expected)
+    if share and relative_difference(graph.output, expected) >= _INSENSITIVE:
+        return worst
+    with _swapped(graph.model, _random_values):
+        again = slim(graph.model, cuts)
+        inside = _inner_difference(graph, kept, again, inputs)
+        if inside > TOLERANCE:
+            inside = min(
+                inside,
+                _in_double(graph, kept, cuts, inputs, inside, _inner_difference),
+            )
+    return max(worst, inside)
+
+
+class UnverifiableError(ValueError):
+    """A model that returns no number which could be compared."""
+
+
+def _inner_difference(
+    graph: ChannelGraph,
+    kept: Mapping[str, Sequence[int]],
+    slimmed: nn.Module,
+    inputs: Any,
+) -> float:
+    """Return what :func:`verify` does, with what modules return compared as well."""
+    with sampled(slimmed) as samples:
+        actual = _run(slimmed, inputs)
+    with sampled(graph.model) as reference:
+        expected = _silenced(graph, kept, inputs)
+    inside = compared(reference, samples)
+    if not inside.numbers and not finite_share(expected):
+        raise UnverifiableError(
+            f"{type(graph.model).__name__} gives no finite number on the example "
+            "inputs (nan, or nothing), neither with its own weights nor with random "
+            "ones, so that pruned channels cannot be checked. Give other inputs."
+        )
+    return max(relative_difference(expected, actual), inside.worst)
 
 
 def _in_double(
@@ -89,11 +123,12 @@ def _in_double(
     cuts: Cuts,
     inputs: Any,
     default: float,
+    compare: Callable[..., float],
 ) -> float:
     try:
         with _swapped(graph.model, lambda _, tensor, __: tensor.double()):
             again = slim(graph.model, cuts)
-            return verify(graph, kept, again, _double(inputs))
+            return compare(graph, kept, again, _double(inputs))
     except (RuntimeError, TypeError, ValueError):  # an operation without float64
         return default
 
@@ -114,46 +149,23 @@ def _silenced(
         return silenced_output(graph, kept, inputs)
 
 
-def _run(model: nn.Module, inputs: Any) -> Any:
-    with _seeded(inputs), running_plain(model):
+def _run(model: nn.Module, inputs: Any, seed: int = 0) -> Any:
+    with _seeded(inputs, seed), running_plain(model):
         return call_model(model, inputs)
 
 
 @contextmanager
-def _seeded(inputs: Any) -> Iterator[None]:
+def _seeded(inputs: Any, seed: int = 0) -> Iterator[None]:
     devices = [t.device for t in tensors_in(inputs) if t.is_cuda]
     with torch.random.fork_rng(devices):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         yield
 
 
-def relative_difference(expected: Any, actual: Any) -> float:
-    """Return the largest relative difference of the floats in two nested outputs.
-
-    Example:
-        >>> relative_difference([torch.tensor([2.0])], [torch.tensor([1.0])])
-        0.5
-    """
-    first, second = list(tensors_in(expected)), list(tensors_in(actual))
-    if len(first) != len(second):
-        return float("inf")
-    worst = 0.0
-    for a, b in zip(first, second, strict=True):
-        if a.shape != b.shape:
-            return float("inf")
-        if a.is_floating_point() and a.numel():
-            worst = max(worst, _difference(a, b))
-    return worst
-
-
-def _difference(a: Tensor, b: Tensor) -> float:
-    if torch.equal(a, b):
-        return 0.0
-    same = (a == b) | (a.isnan() & b.isnan())
-    gap = (a.double() - b.double()).abs().masked_fill(same, 0.0)
-    scale = a.double().abs().masked_fill(~a.isfinite(), 0.0).max().clamp(min=1e-12)
-    value = float(gap.max() / scale)
-    return float("inf") if value != value else value
+def unsteadiness(model: nn.Module, inputs: Any) -> float:
+    """Return how far two runs of one model in eval mode are apart."""
+    first = _run(model, inputs, seed=0)
+    return relative_difference(first, _run(model, inputs, seed=1))
 
 
 def _double(value: Any) -> Any:

@@ -183,7 +183,9 @@ case(
 )
 case(
     "sampled",
-    lambda m, x: m.o(F.grid_sample(m.a(x), m.g(x).permute(0, 2, 3, 1).tanh())),
+    lambda m, x: m.o(
+        F.grid_sample(m.a(x), m.g(x).permute(0, 2, 3, 1).tanh(), align_corners=False)
+    ),
     {"a.out": f"8: {AB}"},
     {"g.out": "lies along space or a kernel (aten::grid_sampler_2d", **OUTPUT},
     a=conv(3, 8),

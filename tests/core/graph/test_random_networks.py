@@ -50,13 +50,13 @@ def test_block_on_tokens(block: type[nn.Module], token: bool) -> None:
 
 
 @given(st.lists(st.sampled_from(IMAGE_BLOCKS), min_size=2, max_size=4), SEEDS)
-@settings(steady, max_examples=25)
+@settings(steady, max_examples=40)
 def test_networks_on_maps(blocks: list[type[nn.Module]], seed: int) -> None:
     _check_maps(blocks, seed)
 
 
 @given(st.lists(st.sampled_from(TOKEN_BLOCKS), min_size=2, max_size=3), SEEDS)
-@settings(steady, max_examples=20)
+@settings(steady, max_examples=30)
 def test_networks_on_tokens(blocks: list[type[nn.Module]], seed: int) -> None:
     _check_tokens(blocks, seed)
 
@@ -67,7 +67,7 @@ def test_networks_on_tokens(blocks: list[type[nn.Module]], seed: int) -> None:
     st.sampled_from([1, 2]),
     SEEDS,
 )
-@settings(steady, max_examples=10)
+@settings(steady, max_examples=15)
 def test_convolutions_of_other_dims(
     dims: int, groups: int, multiplier: int, seed: int
 ) -> None:
