@@ -7,7 +7,7 @@ from test_errors import error
 from test_resume import assert_same
 from toy_prune import ToyConvNet
 
-from mmrazor.apis import load_subnet
+from mmrazor.apis import init_model, load_subnet
 
 STEPS = {"type": "CubicSchedule", "begin": 2, "end": 10, "interval": 4}
 EPOCHS = {"type": "LinearSchedule", "begin": 0, "end": 2, "interval": 1}
@@ -107,6 +107,7 @@ def test_a_pruned_checkpoint_is_tested_exported_and_run(
     again = run_tool("test.py", "run/export/toy.py", "run/export/toy.pth")
     assert again.count("accuracy: ") == 1
     assert (tmp_path / "run/export/toy.onnx").is_file()
+    ready = init_model(tmp_path / config, tmp_path / "run/iter_18.pth")
     small = load_subnet(
         ToyConvNet(),
         tmp_path / "run/subnet.yaml",
@@ -114,6 +115,7 @@ def test_a_pruned_checkpoint_is_tested_exported_and_run(
     )
     for name, value in small.state_dict().items():
         assert torch.equal(value, exported["state_dict"][name])
+        assert torch.equal(value, ready.state_dict()[name])
 
 
 def test_another_config_s_checkpoint_is_refused(toy_config, run_tool):

@@ -5,17 +5,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 from mmengine.dist import broadcast_object_list
-from mmengine.hooks import EMAHook, Hook
+from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from torch.utils.hooks import RemovableHandle
 
 from ...registry import HOOKS
 from ..protocols import PRUNING_KEY, PrunesInTraining, RebuildsReducer
+from .averaged_models import averages_of, shrink_average_
 from .optimizer_state import optimizers_of, slice_state_
 from .pruned_files import write_pruned
 
@@ -72,8 +72,8 @@ class PruningScheduleHook(Hook):
             self._restore(runner)
             return
         cuts = model.load_pruning_(state)
-        for average in _averages(runner):
-            _shrink_average_(average, cuts)
+        for average in averages_of(runner):
+            shrink_average_(average, cuts)
         self._rebuild_wrapper(runner)
 
     def before_train(self, runner: Any) -> None:
@@ -122,7 +122,7 @@ class PruningScheduleHook(Hook):
         self._stop_reading()
         if model.pruner.state is None:
             return
-        averaged = next(_averages(runner), None)
+        averaged = next(averages_of(runner), None)
         source = model if averaged is None else averaged.module
         write_pruned(runner, model.pruner, source.architecture)
 
@@ -151,12 +151,12 @@ class PruningScheduleHook(Hook):
         model.pruner.take_(state)
         for optimizer in optimizers_of(runner.optim_wrapper):
             slice_state_(optimizer, shrunk)
-        for average in _averages(runner):
-            _shrink_average_(average, cuts)
+        for average in averages_of(runner):
+            shrink_average_(average, cuts)
         self._rebuild_wrapper(runner)
         _forget_best_(runner)
         at = "before training" if time is None else f"at {_unit(model, time)}"
-        runner.logger.info(f"Pruned {at}: {model.pruner.progress()}.")
+        runner.logger.info(f"Pruned {at}: {model.pruner.state.progress()}.")
 
     def _restore(self, runner: Any) -> None:
         if _model_of(runner).restore_():
@@ -246,22 +246,8 @@ def _model_of(runner: Any) -> Any:
     return model
 
 
-def _averages(runner: Any) -> Iterator[Any]:
-    """Yield the averaged copies of the model that hooks keep."""
-    for hook in runner.hooks:
-        if isinstance(hook, EMAHook) and hasattr(hook, "ema_model"):
-            yield hook.ema_model
-
-
 def _forget_best_(runner: Any) -> None:
     """Let the best checkpoint be one of the model as it is, not of a larger one."""
     info = runner.message_hub.runtime_info
     for key in [key for key in info if key.startswith("best_score")]:
         runner.message_hub.pop_info(key)
-
-
-def _shrink_average_(average: Any, cuts: Any) -> None:
-    average.module.shrink_(cuts)
-    if average.update_buffers:
-        # It holds views of the old tensors; parameters it names are still the same.
-        average.avg_parameters = average.module.state_dict()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...core.graph.channel_group import ChannelGroup
-from .importances import Importance, ImportanceError
+from .importances import Importance, ImportanceError, build_importance
 from .pruning_state import PruningStateError
 
 
@@ -75,3 +75,23 @@ class GradientScores:
                 f"The checkpoint's scores of channels cannot be read ({err!r}). Resume "
                 "from another checkpoint."
             ) from err
+
+
+def build_scorer(cfg: str | Mapping[str, Any] | Importance) -> Importance:
+    """Build an importance that a run can feed.
+
+    Raises:
+        TypeError: As for :func:`~.importances.build_importance`.
+        ValueError: Likewise, and for one that reads what no run collects.
+    """
+    try:
+        return build_importance(cfg)
+    except TypeError as err:
+        if "squared_gradients" not in str(err):
+            raise
+        raise ValueError(
+            "FisherImportance reads gradients of masks on channels, which Pruner does "
+            "not collect. dict(type='TaylorImportance', multivariable=True, "
+            "roles=('in',)) takes the same square from the gradients of the weights "
+            "that read a channel, for each optimizer step."
+        ) from err

@@ -92,6 +92,16 @@ class PruningState:
         """Return what is left of it."""
         return self.table().cost(self.counts())
 
+    def progress(self) -> str:
+        """Say what is left, for the log."""
+        cost, dense = self.cost(), self.dense_cost()
+        units, of_units = sum(self.counts().values()), sum(self.sizes.values())
+        return (
+            f"MACs {cost.macs / dense.macs:.1%} of {dense.macs / 1e9:.4g} G, "
+            f"parameters {cost.params / dense.params:.1%} of "
+            f"{dense.params / 1e6:.4g} M, channels {units} of {of_units}"
+        )
+
     def pruned(
         self,
         kept: Mapping[str, Sequence[int]],

@@ -14,11 +14,12 @@ from torch import nn
 
 from ...core.forward import as_in_training, call_model
 from ...core.graph import ChannelGraph, channel_graph, checked_slimming
+from ...core.graph.belongs import misfits
 from ...core.graph.cuts import Cuts
 from ...core.graph.trace import tensors_in
 from ...core.graph.training import training_inputs
 from .pruner import NothingPrunableError, nothing_prunable
-from .pruning_state import PruningState
+from .pruning_state import PruningState, PruningStateError
 
 Kept = Mapping[str, Sequence[int]]
 
@@ -113,6 +114,37 @@ def checked_step(
     after = state.pruned(checked.kept, checked.cuts, time, finished)
     after = replace(after, frozen={**state.frozen, **frozen})
     return Step(after, checked.cuts, checked.model, inputs)
+
+
+def cuts_to_do(
+    model: nn.Module, now: PruningState | None, wanted: PruningState
+) -> Cuts:
+    """Return the cuts that bring a model to the state of a checkpoint.
+
+    Args:
+        model: The model as it is.
+        now: Its state, if pruning has begun.
+        wanted: The checkpoint's.
+
+    Raises:
+        PruningStateError: If the model was cut otherwise, or is another one.
+    """
+    before = Cuts() if now is None else now.cuts
+    if before == wanted.cuts:
+        return Cuts()
+    if before != Cuts():
+        raise PruningStateError(
+            "The model has lost other channels than the checkpoint's. Load it into a "
+            "model that is built anew from the config."
+        )
+    faults = misfits(model, wanted.cuts, wanted.shapes)
+    if faults:
+        raise PruningStateError(
+            f"The checkpoint's pruning is that of another model than this "
+            f"{type(model).__name__}: {'; '.join(faults)}. Pass the config that it was "
+            "trained with."
+        )
+    return wanted.cuts
 
 
 def loss_trial(graph: ChannelGraph, inputs: Any) -> Callable[[nn.Module], None] | None:

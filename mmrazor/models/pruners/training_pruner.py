@@ -14,17 +14,16 @@ from mmengine.logging import print_log
 from torch import nn
 
 from ...core.graph import ChannelGraph, example_inputs
-from ...core.graph.belongs import misfits
 from ...core.graph.compose import Undo
 from ...core.graph.cuts import Cuts
 from ...registry import MODELS
 from .budget import Budget
 from .cutting import Shrunk, cut_
-from .gradient_scores import GradientScores
-from .importances import Importance, build_importance
+from .gradient_scores import GradientScores, build_scorer
+from .importances import Importance
 from .next_units import Selection
-from .pruning_state import PruningState, PruningStateError
-from .pruning_step import Step, checked_step, traced_groups
+from .pruning_state import PruningState
+from .pruning_step import Step, checked_step, cuts_to_do, traced_groups
 from .schedules import LinearSchedule, build_schedule
 
 _DEFAULT_SIZE = (224, 224)
@@ -87,7 +86,7 @@ class Pruner:
         if num_batches < 1:
             raise ValueError(f"num_batches={num_batches} must be at least 1.")
         self.selection = Selection(Budget.parse(budget), ranking, divisor, min_keep)
-        self.importance = _built(importance)
+        self.importance = build_scorer(importance)
         self.scores = GradientScores(self.importance)
         self.hints = {"ignore": ignore, "tie": tie, "whole": whole}
         self.image_size = tuple(image_size or _DEFAULT_SIZE)
@@ -108,7 +107,7 @@ class Pruner:
             self._undo = Undo(model, step.cuts)
             self.cut_(model, step.cuts)
             self.take_(step.state)
-            print_log(self.progress(), logger="current")
+            print_log(step.state.progress(), logger="current")
         return model
 
     @property
@@ -239,22 +238,11 @@ class Pruner:
         scores = values.pop("scores", {"sums": {}, "count": 0})
         state = PruningState.from_dict(values)
         self.restore_(model)
-        before = Cuts() if self.state is None else self.state.cuts
-        if before not in (Cuts(), state.cuts):
-            raise PruningStateError(
-                "The model has lost other channels than the checkpoint's. Load it into "
-                "a model that is built anew from the config."
-            )
-        todo = state.cuts if before == Cuts() else Cuts()
-        faults = misfits(model, todo, state.shapes) if todo != Cuts() else []
-        if faults:
-            raise PruningStateError(
-                f"The checkpoint's pruning is that of another model than this "
-                f"{type(model).__name__}: {'; '.join(faults)}. Pass the config that it "
-                "was trained with."
-            )
+        todo = cuts_to_do(model, self.state, state)
         self.cut_(model, todo)
-        self.take_(state)
+        # A smaller budget than the checkpoint's takes up the pruning again.
+        done = state.finished and self.selection.fits(state, 1.0)
+        self.take_(replace(state, finished=done))
         self.scores.load_(scores)
         return todo
 
@@ -273,19 +261,6 @@ class Pruner:
         names = [slot.name for g in groups for slot in g.slots if slot.role == role]
         return list(dict.fromkeys(names))
 
-    def progress(self) -> str:
-        """Say what is left, for the log."""
-        assert self.state is not None
-        cost, dense = self.state.cost(), self.state.dense_cost()
-        units, of_units = (
-            sum(counts.values()) for counts in (self.state.counts(), self.state.sizes)
-        )
-        return (
-            f"MACs {cost.macs / dense.macs:.1%} of {dense.macs / 1e9:.4g} G, "
-            f"parameters {cost.params / dense.params:.1%} of "
-            f"{dense.params / 1e6:.4g} M, channels {units} of {of_units}"
-        )
-
     def _traced(self, model: nn.Module) -> tuple[ChannelGraph, PruningState, Any]:
         inputs = self.inputs
         if inputs is None:
@@ -298,17 +273,3 @@ class Pruner:
         memo[id(self)] = twin
         twin.scores, twin._undo = GradientScores(self.importance), None
         return twin
-
-
-def _built(importance: str | Mapping[str, Any] | Importance) -> Importance:
-    try:
-        return build_importance(importance)
-    except TypeError as err:
-        if "squared_gradients" not in str(err):
-            raise
-        raise ValueError(
-            "FisherImportance reads gradients of masks on channels, which Pruner does "
-            "not collect. dict(type='TaylorImportance', multivariable=True, "
-            "roles=('in',)) takes the same square from the gradients of the weights "
-            "that read a channel, for each optimizer step."
-        ) from err

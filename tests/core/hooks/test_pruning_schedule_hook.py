@@ -335,6 +335,26 @@ def test_gradients_are_read_before_a_pruning(runner_of, accumulate):
     assert not runner.optim_wrapper.optimizer._optimizer_step_pre_hooks
 
 
+def test_gradients_are_read_at_the_end_of_an_epoch(runner_of):
+    model = algorithm(
+        importance="TaylorImportance",
+        num_batches=3,
+        schedule=dict(LINEAR, begin=1, end=3, interval=2, by_epoch=True),
+    )
+    counts = []
+
+    class Count(Hook):
+        priority = "LOWEST"
+
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            counts.append(runner.model.pruner.scores.count)
+
+    runner_of(model, by_epoch=True, length=4, hooks=[Count()]).train()
+    # four steps an epoch; at epoch 1 the budget is still that of the dense network
+    assert counts == [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0]
+    assert [step["time"] for step in model.pruner.state.steps] == [3]
+
+
 def test_the_best_checkpoint_is_sought_anew_after_a_pruning(runner_of):
     runner = runner_of(algorithm(schedule=LINEAR))
     runner.message_hub.update_info("best_score", 99.0)

@@ -239,10 +239,25 @@ def test_state_is_loaded_into_the_original_and_goes_on_alike():
         assert torch.equal(other.state_dict()[name], value)
 
 
+def test_a_smaller_budget_takes_up_the_pruning_again():
+    chosen = pruner(budget=dict(macs=0.7))
+    chosen(Net())
+    for share, finished in ((0.7, True), (0.5, False)):
+        model = Net()
+        again = pruner(schedule=LINEAR, budget=dict(macs=share))
+        again.load_state_(model, chosen.state_dict())
+        assert again.finished is finished
+    assert advance_(again, model, 4)
+    state = again.state
+    assert count_cost(model, INPUTS).macs == state.cost().macs
+    assert state.cost().macs <= 0.5 * state.dense_cost().macs  # of the original
+    assert str(slim(Net(), state.cuts)) == str(model)
+
+
 def test_what_was_pruned_at_building_gives_way_to_a_checkpoint():
     saved = pruner(budget=dict(macs=0.7))
     saved(Net(seed=5))
-    model, chosen = Net(), pruner()
+    model, chosen = Net(), pruner(budget=dict(macs=0.7))
     chosen(model)
     assert chosen.state.cuts != saved.state.cuts
     chosen.load_state_(model, saved.state_dict())
