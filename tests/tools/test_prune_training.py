@@ -63,7 +63,9 @@ def dumped(tmp_path, folder, rank):
 
 
 @pytest.mark.dist
-@pytest.mark.parametrize("importance", ["L1Importance", "TaylorImportance"])
+@pytest.mark.parametrize(
+    "importance", ["L1Importance", "TaylorImportance", "mmengine.RankImportance"]
+)
 def test_two_processes_prune_alike_and_train_as_one_does(
     toy_config, run_tool, run_ranks, tmp_path, importance
 ):

@@ -9,6 +9,8 @@ from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.registry import DATASETS, HOOKS, MODELS
 from torch import nn
 
+from mmrazor.models.pruners import Importance
+
 
 @DATASETS.register_module()
 class ToyImages(BaseDataset):
@@ -56,6 +58,15 @@ class ToyConvNet(BaseModel):
         if mode == "loss":
             return {"loss": nn.functional.cross_entropy(logits, labels)}
         return [{"hit": bool(hit)} for hit in logits.argmax(1) == labels]
+
+
+@MODELS.register_module()
+class RankImportance(Importance):
+    """Another opinion in every process."""
+
+    def __call__(self, group):
+        scores = torch.arange(group.size, dtype=torch.float64)
+        return scores if get_rank() == 0 else scores.flip(0)
 
 
 @HOOKS.register_module()

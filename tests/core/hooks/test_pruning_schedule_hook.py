@@ -275,7 +275,10 @@ def test_one_shot_prunes_the_weights_that_are_loaded(runner_of, tmp_path):
     at_building = model.pruner.state.kept
     watch = Watch()
     runner = runner_of(
-        model, hooks=[watch], length=2, load_from=str(tmp_path / "dense.pth")
+        model,
+        hooks=[watch, dict(type="EMAHook")],
+        length=2,
+        load_from=str(tmp_path / "dense.pth"),
     )
     runner.train()
     stem, body = watch.begun[0]["stem"], watch.begun[0]["body"]
@@ -296,10 +299,18 @@ def test_one_shot_prunes_the_weights_that_are_loaded(runner_of, tmp_path):
 def test_one_shot_prunes_the_weights_that_init_cfg_makes(runner_of):
     init = dict(type="Constant", layer="Conv2d", val=0.25)
     model = algorithm(Net(init_cfg=init))
+    at_building = model.pruner.state.kept["stem.out"]
     watch = Watch()
     runner_of(model, hooks=[watch, dict(type="EMAHook")], length=2).train()
-    assert bool((watch.begun[0]["weights"]["stem.weight"] == 0.25).all())
-    assert len(watch.begun[0]["stem"]) + len(watch.begun[0]["body"]) < 20
+    first = watch.begun[0]
+    assert bool((first["weights"]["stem.weight"] == 0.25).all())
+    # equal weights: the first channels stay
+    assert (first["stem"], first["body"]) == (
+        list(range(len(first["stem"]))),
+        list(range(len(first["body"]))),
+    )
+    assert at_building != first["stem"]
+    assert len(first["stem"]) + len(first["body"]) < 20
     assert model.pruner.state.steps[0]["time"] is None
 
 
