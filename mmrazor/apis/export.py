@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from mmengine.config import Config
 from rich.table import Table
-from torch import nn
 
 from ..core.cost import Cost, count_cost
 from ..core.files import write_atomically
@@ -29,6 +26,7 @@ from .image_size import test_image_size
 from .onnx import OnnxExportError, OnnxInfo, export_onnx
 from .pruning_run import subnet_in
 from .run_config import load_config
+from .weights_file import size_text, write_weights
 
 
 @dataclass(frozen=True)
@@ -99,11 +97,7 @@ def export_model(
     inputs = example_inputs(model, size)
     weights_path, config_path = folder / f"{stem}.pth", folder / f"{stem}.py"
 
-    content = {
-        "meta": {"dataset_meta": _dataset_meta(source, bare)},
-        "state_dict": _plain_state(model),
-    }
-    write_atomically(weights_path, lambda path: torch.save(content, path))
+    write_weights(weights_path, model, _dataset_meta(source, bare))
     subnet_path = _copied_subnet_(bare, folder / f"{stem}_subnet.yaml")
     text = _header(bare, stem) + bare.pretty_text
     write_atomically(config_path, lambda path: path.write_text(text, encoding="utf-8"))
@@ -146,9 +140,7 @@ def summary_table(info: ExportInfo) -> Table:
 
 
 def _file(path: Path) -> str:
-    size = path.stat().st_size
-    text = f"{size / 2**20:.2f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"
-    return f"{path} ({text})"
+    return f"{path} ({size_text(path.stat().st_size)})"
 
 
 def _size(image_size: Sequence[int]) -> tuple[int, int]:
@@ -159,32 +151,14 @@ def _size(image_size: Sequence[int]) -> tuple[int, int]:
     return int(image_size[0]), int(image_size[1])
 
 
-def _plain_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {
-        key: value.detach().cpu().clone() for key, value in model.state_dict().items()
-    }
-
-
 def _dataset_meta(source: Path, bare: Config) -> dict[str, Any]:
-    """Return class names and palette as plain lists, which any reader can load."""
+    """Return class names and palette, of the checkpoint or else of the test set."""
     meta = read_checkpoint(source).get("meta") or {}
     found = meta.get("dataset_meta")
     if not found:
         loader = bare.get("test_dataloader") or {}
         found = (loader.get("dataset") or {}).get("metainfo") or {}
-    return _plain({str(key).lower(): value for key, value in dict(found).items()})
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_plain(item) for item in value)
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
-    if value is None or isinstance(value, (bool, int, float, str, torch.Tensor)):
-        return value
-    return str(value)
+    return dict(found)
 
 
 def _take_cuts_(bare: Config, source: Path, path: Path) -> None:

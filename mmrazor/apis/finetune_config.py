@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
 from ..core.files import write_atomically
+from ..core.space.values import is_scalar
 from ..models.architectures import ArchitectureConfig
 from ..models.architectures.resolve import is_pruned
 from .bare_config import without_downloads
@@ -63,6 +64,13 @@ def write_config(path: Path, cfg: Config, header: str) -> Path:
     Raises:
         ValueError: If the config holds what a config file cannot.
     """
+    faults = list(_not_plain(_plain(cfg), ""))
+    if faults:
+        raise ValueError(
+            f"The config for fine-tuning cannot be written: {', '.join(faults[:4])}. A "
+            "file holds dicts, lists, texts and finite numbers; name classes and "
+            "functions by their type."
+        )
     lines = "".join(f"# {line}\n" for line in header.splitlines())
     text = lines + cfg.pretty_text
 
@@ -76,8 +84,7 @@ def write_config(path: Path, cfg: Config, header: str) -> Path:
         if wrong:
             raise ValueError(
                 f"The config for fine-tuning cannot be written: {wrong} would read "
-                "differently from a file. Use only dicts, lists, texts and numbers "
-                "there."
+                "differently from a file. Use other names for its keys."
             )
 
     return write_atomically(path, write)
@@ -93,6 +100,18 @@ def _as_lists(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_as_lists(item) for item in value]
     return value
+
+
+def _not_plain(value: Any, where: str) -> Iterator[str]:
+    """Yield what no config file can hold, with its place."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _not_plain(item, f"{where}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _not_plain(item, f"{where}[{index}]")
+    elif not (value is None or is_scalar(value)):
+        yield f"'{where}' is {value!r}"[:80]
 
 
 def _replaced(value: Any, old: str, new: str) -> Any:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmengine.model import BaseModel
 from torch import nn
 
 from ..core.forward import device_and_dtype
@@ -15,6 +16,7 @@ from ..core.space import Subnet
 from ..models.architectures import slimmed
 from ..models.pruners import Budget, Importance, Pruned, prune_model
 from .latency_budget import prune_to_budget
+from .training_step import training_trial
 
 
 def prune(
@@ -31,6 +33,8 @@ def prune(
     whole: Sequence[str] = (),
 ) -> Pruned:
     """Return a smaller model within a budget, checked against the original.
+
+    A model of mmengine whose inputs hold labels is tried in a step of training as well.
 
     Args:
         model: Any module; it is left as it was.
@@ -67,7 +71,10 @@ def prune(
     """
     budget = Budget.parse(budget)
     parts: dict[str, Any] = dict(ignore=ignore, tie=tie, whole=whole)
-    options: dict[str, Any] = dict(ranking=ranking, divisor=divisor, min_keep=min_keep)
+    trial = training_trial(model, inputs)[0] if isinstance(model, BaseModel) else None
+    options: dict[str, Any] = dict(
+        ranking=ranking, divisor=divisor, min_keep=min_keep, trial=trial
+    )
     if budget.latency_ms is None:
         return prune_model(model, inputs, budget, importance, **parts, **options)
     graph = channel_graph(model, inputs, **parts)

@@ -19,6 +19,8 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
+from mmrazor.apis.gradient_importance import reads_gradients
+from mmrazor.apis.prune_options import parse_budget, parse_importance
 from mmrazor.apis.run_config import load_config
 
 from .blocks import ROOT
@@ -155,9 +157,23 @@ class CommandChecker:
             default = f"work_dirs/{Path(config).stem}"
             folder = given.work_dir or cfg.get("work_dir") or default
             self.work_dirs[folder.rstrip("/")] = cfg
+        if script == "tools/prune.py":
+            self._note_pruned(Path(config), cfg, given)
         checkpoint = getattr(given, "checkpoint", None)
         if checkpoint is not None and not (self.folder / checkpoint).exists():
             self._check_written(checkpoint)
+
+    def _note_pruned(self, config: Path, cfg: Any, given: Any) -> None:
+        """Check the settings; put files where the tool writes, for later commands."""
+        parse_budget(given.budget)
+        reads_gradients(parse_importance(given.importance))
+        default = Path(cfg.get("work_dir") or f"work_dirs/{config.stem}") / "pruned"
+        folder = self.folder / (given.work_dir or default)
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = given.name or f"{config.stem}_pruned"
+        cfg.dump(folder / f"{stem}.py")
+        for name in ("subnet.yaml", f"{stem}.pth"):
+            (folder / name).touch()
 
     def _check_written(self, checkpoint: str) -> None:
         folder, _, name = checkpoint.rpartition("/")
@@ -181,6 +197,7 @@ def _tool_module(script: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
     with mock.patch.object(sys, "path", [str(path.parent), *sys.path]):
         spec.loader.exec_module(module)
     return module
