@@ -46,11 +46,12 @@ def traced_groups(
     inputs: Any,
     state: PruningState | None,
     hints: Mapping[str, Any],
+    gradient_roles: Sequence[str] = (),
 ) -> tuple[ChannelGraph, PruningState]:
     """Return the channels that can go, and the state so far, begun if there is none.
 
-    Groups that broke the model before, or that are not what is left of a group of the
-    original, are frozen in the graph.
+    Groups that broke the model before, that are not what is left of a group of the
+    original, or that have no gradients where those are read, are frozen in the graph.
 
     Args:
         model: The Architecture as it is; any mode, it is left as it was.
@@ -58,6 +59,7 @@ def traced_groups(
         state: What was done so far.
         hints: ``ignore``, ``tie`` and ``whole``, see
             :func:`~mmrazor.core.graph.channel_graph`.
+        gradient_roles: Roles of slots whose gradients are read, if they are.
 
     Raises:
         TraceError: If the model does not run on the inputs.
@@ -71,6 +73,15 @@ def traced_groups(
     counts = state.counts()
     strange = [g.name for g in graph.groups if counts.get(g.name) != g.size]
     graph.freeze(strange, "is no group of the model that pruning began with")
+    for group in list(graph.groups):
+        fixed = [
+            slot.name
+            for slot in group.slots
+            if slot.role in gradient_roles and not group.tensor(slot).requires_grad
+        ]
+        if fixed:
+            reason = f"'{fixed[0]}' is not trained, so no gradient ranks its channels"
+            graph.freeze([group.name], reason)
     if not graph.groups:
         raise NothingPrunableError(nothing_prunable(graph))
     return graph, state

@@ -265,7 +265,9 @@ class Pruner:
         inputs = self.inputs
         if inputs is None:
             inputs = example_inputs(model, self.image_size)
-        graph, state = traced_groups(model, inputs, self.state, self.hints)
+        scorer = self.importance
+        roles = getattr(scorer, "roles", ("out",)) if scorer.reads_gradients else ()
+        graph, state = traced_groups(model, inputs, self.state, self.hints, roles)
         return graph, state, inputs
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Pruner:

@@ -192,6 +192,20 @@ def test_gradient_scores_are_means_over_steps():
     assert chosen.scores.sums == {}
 
 
+def test_layers_that_are_not_trained_are_left_alone_by_gradients():
+    model = Net()
+    model.a.requires_grad_(False)
+    chosen = pruner(importance="TaylorImportance", budget=dict(macs=0.6))
+    chosen.prepare(model)
+    chosen.start_scoring_(model)
+    model(torch.randn(4, 3, 8, 8)).square().mean().backward()
+    chosen.scores.add_()
+    step = advance_(chosen, model, 16)
+    assert step is not None
+    assert (model.a.out_channels, chosen.finished) == (10, True)
+    assert model.b.out_channels < 12
+
+
 def test_scores_survive_a_checkpoint():
     importance = dict(type="TaylorImportance")
 
