@@ -31,8 +31,8 @@ def finetune_config(
         subnet: Path of the Subnet file.
         checkpoint: Path of the pruned weights.
     """
-    tuned = ConfigDict(cfg._cfg_dict).to_dict()
-    inner = without_downloads(resolved.model)
+    tuned = _named_types(ConfigDict(cfg._cfg_dict).to_dict())
+    inner = _named_types(without_downloads(resolved.model))
     if resolved.scope and isinstance(inner["type"], str) and "." not in inner["type"]:
         inner["type"] = f"{resolved.scope}.{inner['type']}"
     pruned = {
@@ -100,6 +100,19 @@ def _as_lists(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_as_lists(item) for item in value]
     return value
+
+
+def _named_types(value: Any) -> Any:
+    """Name classes and functions that stand as ``type``, as pure Python configs do."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_named_types(item) for item in value)
+    if not isinstance(value, Mapping):
+        return value
+    named = {key: _named_types(item) for key, item in value.items()}
+    kind: Any = named.get("type")
+    if hasattr(kind, "__qualname__"):
+        named["type"] = f"{kind.__module__}.{kind.__qualname__}"
+    return named
 
 
 def _not_plain(value: Any, where: str) -> Iterator[str]:

@@ -25,6 +25,7 @@ from ..models.architectures.build import weights_of
 from ..models.architectures.checkpoint import checkpoint_file, read_checkpoint
 from .bare_config import architecture_of
 from .image_size import test_image_size
+from .runner import explained_types
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class PruneSource:
 
         Raises:
             FileNotFoundError: If the checkpoint does not exist.
-            ValueError: If it does not fit, or the config has no model.
+            RunConfigError: If the model names a type that no registry knows.
+            ValueError: If the checkpoint does not fit, or the config has no model.
         """
         resolved = architecture_of(cfg)
         named = checkpoint if checkpoint is not None else weights_of(resolved)
@@ -152,4 +154,7 @@ def subnet_of_both(first: Subnet, second: Subnet) -> Subnet:
 
 def _built(resolved: ArchitectureConfig) -> nn.Module:
     scope = resolved.scope or "mmengine"
-    return build_architecture(Config(dict(model=resolved.model, default_scope=scope)))
+    with explained_types():
+        return build_architecture(
+            Config(dict(model=resolved.model, default_scope=scope))
+        )

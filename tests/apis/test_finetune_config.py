@@ -54,6 +54,20 @@ def test_an_algorithm_keeps_its_parts_but_for_a_training_pruner() -> None:
     assert cfg.model.pruner == semi
 
 
+def test_classes_of_a_pure_python_config_are_named(tmp_path: Path) -> None:
+    from mmpretrain.models import ImageClassifier
+
+    given = Config(dict(model=classifier(type=ImageClassifier), default_scope=None))
+    given._cfg_dict["optim_wrapper"] = dict(optimizer=dict(type=torch.optim.SGD))
+    cfg = finetune_config(given, architecture_of(given), *FILES)
+    read = Config.fromfile(str(write_config(tmp_path / "small.py", cfg, "")))
+    assert read.model.architecture.type == (
+        f"{ImageClassifier.__module__}.ImageClassifier"
+    )
+    assert read.optim_wrapper.optimizer.type == "torch.optim.sgd.SGD"
+    assert architecture_of(read).scope == "mmpretrain"
+
+
 def test_a_file_reads_as_it_was(tmp_path: Path) -> None:
     cfg = tuned(model=classifier(), scales=[(1, 2.5), None, True])
     path = write_config(tmp_path / "new" / "small.py", cfg, "one\ntwo")

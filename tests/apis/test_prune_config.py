@@ -393,6 +393,9 @@ def test_files_that_are_not_there_or_do_not_fit(tmp_path: Path) -> None:
         prune_config(tmp_path / "plane.py", checkpoint, budget=HALF)
     with pytest.raises(RunConfigError, match="has no train_dataloader to calibrate"):
         prune_config(config, checkpoint, budget=HALF, importance="TaylorImportance")
+    options = {"model.backbone.type": "ResNat"}
+    with pytest.raises(RunConfigError, match="type='ResNat'.*Near names: ResNet"):
+        prune_config(config, checkpoint, budget=HALF, cfg_options=options)
     cfg = load_config(config)
     cfg.pop("val_dataloader")
     with pytest.raises(ValueError, match="does not tell the size.*--image-size"):
