@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
+from .code_numbers import Numbers, changed_numbers, likeliest
 from .id_flow import Ids, SizeArgument
 from .names import owner_of
 
@@ -79,7 +79,7 @@ def attribute_values(
         labels: Class of every id.
         dropped: For every class whether it is dropped.
     """
-    changes = _changed_numbers(sizes, labels, dropped)
+    changes = changed_numbers(sizes, labels, dropped)
     slots = _by_owner(model, slots)
     modules = dict(model.named_modules())
     touched = {name.rpartition(".")[0] for name in slots} | set(changes)
@@ -119,30 +119,8 @@ def _by_owner(model: nn.Module, slots: _Slots) -> _Slots:
     return result
 
 
-def _changed_numbers(
-    sizes: list[SizeArgument], labels: Ids, dropped: Ids
-) -> dict[str, dict[int, Counter[int]]]:
-    """Return for each module and number, which numbers it may become, how often."""
-    result: dict[str, dict[int, Counter[int]]] = defaultdict(
-        lambda: defaultdict(Counter)
-    )
-    for size in sizes:
-        gone = dropped[labels[size.ids]]
-        others = tuple(d for d in range(gone.ndim) if d != size.dim)
-        line = gone.all(axis=others) if others else gone
-        result[size.module][size.value][int((~line).sum())] += 1
-    return {
-        module: {
-            value: options
-            for value, options in numbers.items()
-            if set(options) != {value}
-        }
-        for module, numbers in result.items()
-    }
-
-
 def _of_layer(
-    module: nn.Module, path: str, slots: _Slots, numbers: Mapping[int, Counter[int]]
+    module: nn.Module, path: str, slots: _Slots, numbers: Numbers
 ) -> dict[str, Any] | None:
     """Return the attributes of torch's own layers; None for other modules."""
 
@@ -155,7 +133,7 @@ def _of_layer(
         groups = module.groups
         if groups > 1:
             options = numbers.get(groups)
-            groups = _likeliest(options, groups) if options else groups
+            groups = likeliest(options, groups, "groups") if options else groups
         if module.transposed:
             return _channels(rows, columns * groups, groups)
         return _channels(columns * groups, rows, groups)
@@ -171,7 +149,9 @@ def _of_layer(
     if isinstance(module, nn.GroupNorm):
         options = numbers.get(module.num_groups)
         groups = (
-            _likeliest(options, module.num_groups) if options else module.num_groups
+            likeliest(options, module.num_groups, "num_groups")
+            if options
+            else module.num_groups
         )
         return {
             "num_channels": size("weight", 0, module.num_channels),
@@ -186,9 +166,7 @@ def _channels(inputs: int, outputs: int, groups: int) -> dict[str, Any]:
     return {"in_channels": inputs, "out_channels": outputs, "groups": groups}
 
 
-def _of_module(
-    module: nn.Module, numbers: Mapping[int, Counter[int]]
-) -> dict[str, Any]:
+def _of_module(module: nn.Module, numbers: Numbers) -> dict[str, Any]:
     """Return attributes with a value that counts channels and has to change."""
     changed: dict[str, Any] = {}
     for name, value in vars(module).items():
@@ -198,9 +176,9 @@ def _of_module(
             continue
         if isinstance(value, int):
             if value in numbers:
-                changed[name] = _likeliest(numbers[value], value)
+                changed[name] = likeliest(numbers[value], value, name)
         elif isinstance(value, (list, tuple)) and value and _all_int(value):
-            new = [_likeliest(numbers[v], v) if v in numbers else v for v in value]
+            new = [likeliest(numbers[v], v, name) if v in numbers else v for v in value]
             if new != list(value):
                 changed[name] = new
     return changed
@@ -213,21 +191,21 @@ _WIDTHS = ("embed_dims", "embed_dim", "out_channels", "num_features", "dim", "ch
 def _of_children(
     module: nn.Module,
     path: str,
-    numbers: Mapping[int, Counter[int]],
+    numbers: Numbers,
     known: Mapping[str, Any],
     attributes: dict[str, dict[str, Any]],
 ) -> None:
     """Change widths that a module reads from its children, not from itself."""
     own = {value for value in vars(module).values() if isinstance(value, int)}
     for value, options in numbers.items():
-        new = _likeliest(options, value)
-        if value in own or new == value:
+        if value in own:
             continue
         for name, child in module.named_modules():
             if not name or type(child).__module__.startswith("torch.nn"):
                 continue
             for width in _WIDTHS:
-                if vars(child).get(width) == value:
+                new = likeliest(options, value, width)
+                if vars(child).get(width) == value and new != value:
                     place = f"{path}.{name}".lstrip(".")
                     attributes.setdefault(place, {}).setdefault(width, new)
 
@@ -273,8 +251,3 @@ def _resized(value: Any, old: int, new: int) -> Any:
 
 def _all_int(values: Any) -> bool:
     return all(isinstance(v, int) and not isinstance(v, bool) for v in values)
-
-
-def _likeliest(options: Counter[int], old: int) -> int:
-    """Return the number seen most often, one that changed if there is a choice."""
-    return max(options, key=lambda value: (options[value], value != old, value))

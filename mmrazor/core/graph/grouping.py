@@ -222,12 +222,13 @@ def _explain(
     reasons: Mapping[int, str],
     frozen: Ids,
 ) -> None:
+    found: dict[str, str] = {}
     for key in keys:
         stuck = axes[key][frozen[axes[key]]]
-        if roles[key] != "out" or not len(stuck):
-            continue
-        name = f"{owner_of(key[0])[0]}.out".lstrip(".")
-        table.unprunable.setdefault(name, reasons[int(stuck[0])])
+        if roles[key] == "out" and len(stuck):
+            name = f"{owner_of(key[0])[0]}.out".lstrip(".")
+            found.setdefault(name, reasons[int(stuck[0])])
+    table.unprunable.update(found)  # says more than that what is left is coupled
 
 
 def _model_order(model: nn.Module) -> dict[str, int]:

@@ -140,6 +140,42 @@ def test_heads() -> None:
     assert numbers(model, "num_heads", "inner_dim") == [3, 12]
 
 
+@pytest.mark.parametrize("names", [("num_heads", "head_dim"), ("nhead", "width")])
+def test_as_many_heads_as_a_head_is_wide(names: tuple[str, str]) -> None:
+    heads, width = names
+
+    def attend(m: Net, x: Tensor) -> Tensor:
+        shape = (*x.shape[:2], getattr(m, heads), getattr(m, width))
+        q = m.a(x).view(shape).transpose(1, 2)
+        y = F.scaled_dot_product_attention(q, q, q).transpose(1, 2)
+        return m.o(y.flatten(2))
+
+    model = net(attend, a=nn.Linear(4, 9), o=nn.Linear(9, 2), **dict.fromkeys(names, 3))
+    small = cut(model, tokens(), a=[1])
+    assert numbers(small, *names) == [1, 3]
+
+
+def test_width_of_heads_that_are_as_many() -> None:
+    """The norm's groups have to stay, so that heads lose width."""
+
+    def attend(m: Net, x: Tensor) -> Tensor:
+        y = m.a(x).view(*x.shape[:2], m.num_heads, m.head_dim)
+        return m.o((y * m.gate(x)[..., None]).flatten(2)) + m.gate(x).sum()
+
+    model = net(
+        attend,
+        a=nn.Linear(4, 9),
+        gate=nn.Linear(4, 3),
+        o=nn.Linear(9, 2),
+        num_heads=3,
+        head_dim=3,
+    )
+    graph = channel_graph(model, tokens(), ignore=["gate"])
+    small = slim(model, graph.cuts({"a.out": [0, 2]}))
+    run(small, tokens())
+    assert numbers(small, "num_heads", "head_dim") == [3, 2]
+
+
 def test_parts_in_lists_and_tuples() -> None:
     model = net(
         lambda m, x: m.o(torch.cat(m.a(x).split(m.parts, 1)[::-1], 1)),

@@ -105,6 +105,78 @@ case(
     p=conv(3, 4),
 )
 case(
+    "a part that stays, the rest coupled",
+    lambda m, x: (m.a(x)[:, :6], m.o(m.a(x)[:, 6:] + m.a(x)[:, 6:].flip(1))),
+    {},
+    {"a.out": "is an output of the network", **OUTPUT},
+    a=conv(3, 8),
+    o=conv(2, 4),
+)
+PICKED = {"a.out": "is picked by number (aten::", **OUTPUT}
+case(
+    "single channels picked by a slice",
+    lambda m, x: m.o(m.a(x)) * m.a(x)[:, 2:3] + m.a(x)[:, :1],
+    {"a.out": f"5: {AB}"},
+    PICKED,
+    a=conv(3, 8),
+    o=conv(8, 4),
+)
+case(
+    "single channels picked",
+    lambda m, x: m.o(m.a(x)) * m.a(x)[:, 5, None] + m.a(x)[:, 0, None],
+    {"a.out": f"2: {AB}"},
+    PICKED,
+    a=conv(3, 8),
+    o=conv(8, 4),
+)
+case(
+    "the last channel picked",
+    lambda m, x: m.o(m.a(x)) * m.a(x)[:, -1, None] + m.a(x)[:, -1:],
+    {},
+    PICKED,
+    a=conv(3, 8),
+    o=conv(8, 4),
+)
+case(
+    "split into single channels",
+    lambda m, x: m.o(m.a(x)) * sum(m.a(x).split(1, 1)),
+    {},
+    PICKED,
+    a=conv(3, 8),
+    o=conv(8, 4),
+)
+case(
+    "taken apart",
+    lambda m, x: m.o(torch.stack(m.a(x).unbind(1), 1)),
+    {},
+    PICKED,
+    a=conv(3, 8),
+    o=conv(8, 4),
+)
+case(
+    "one of two halves picked",
+    lambda m, x: m.o(m.a(x).view(2, 2, -1, 6, 6)[:, 1]),
+    {"a.out": "4: a.weight[0]*2 a.bias[0]*2 o.weight[1]"},
+    a=conv(3, 8),
+    o=conv(4, 4),
+)
+case(
+    "windows of channels",
+    lambda m, x: m.o(m.a(x).unfold(1, 2, 1).sum(-1)),
+    {},
+    PICKED,
+    a=conv(3, 8),
+    o=conv(7, 4),
+)
+case(
+    "diagonal",
+    lambda m, x: m.o((m.a(x).flatten(2) @ m.a(x).flatten(2).mT).diagonal(0, 1, 2)),
+    {},
+    PICKED,
+    a=conv(3, 8),
+    o=nn.Linear(8, 4),
+)
+case(
     "equal split",
     lambda m, x: m.o(sum(m.a(x).chunk(4, 1))),
     {"a.out": "2: a.weight[0]*4 a.bias[0]*4 o.weight[1]"},

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mmrazor.core.graph import ChannelGraph
+from mmrazor.core.graph.names import owner_of
 from tests.core.graph.checking import check, with_random_values
 from tests.core.graph.image_blocks import IMAGE_BLOCKS
 from tests.core.graph.networks import ImageNet, Spatial, TokenNet
@@ -26,7 +27,7 @@ steady = settings(
 def makers(graph: ChannelGraph) -> set[str]:
     """Return the modules with a weight whose outputs can be pruned."""
     slots = [slot for group in graph.groups for slot in group.slots]
-    return {slot.name.rpartition(".")[0] for slot in slots if slot.role == "out"}
+    return {owner_of(slot.name)[0] for slot in slots if slot.role == "out"}
 
 
 @pytest.mark.parametrize("block", IMAGE_BLOCKS, ids=lambda block: block.__name__)

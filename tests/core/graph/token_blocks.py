@@ -1,6 +1,6 @@
 """Blocks for random networks on tokens: ``(B, T, C)`` in, the same out.
 
-Widths are 12 or 24, tokens 16 (4 x 4) or 17 with a class token where a block allows it.
+Widths are 12 or 24; there are 16 tokens (4 x 4), 17 with a class token.
 """
 
 from __future__ import annotations
@@ -8,6 +8,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from tests.core.graph.attention_blocks import (
+    ChunkedAttention,
+    CrossAttention,
+    CrossCovariance,
+    KeyValueAttention,
+    Linearised,
+    NormedHeads,
+    PackedAttention,
+    Rotary,
+    SeparateAttention,
+    SequenceFirst,
+    SharedKeys,
+    TorchAttention,
+    Windowed,
+)
 
 
 class Mlp(nn.Module):
@@ -51,133 +67,6 @@ class PackedGlu(nn.Module):
         return x + self.narrow(self.norm(F.glu(self.both(x))))
 
 
-class SeparateAttention(nn.Module):
-    prunable = ("query", "value")
-
-    def __init__(self, width: int, heads: int = 3) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width, bias=False)
-        self.value = nn.Linear(width, width)
-        self.proj = nn.Linear(width, width)
-
-    def _split(self, x: Tensor) -> Tensor:
-        return x.view(len(x), x.shape[1], self.heads, -1).transpose(1, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (self._split(f(x)) for f in (self.query, self.key, self.value))
-        weights = (q @ k.transpose(-2, -1) / 2).softmax(-1)
-        return x + self.proj((weights @ v).transpose(1, 2).flatten(2))
-
-
-class PackedAttention(nn.Module):
-    """timm's and OpenMMLab's: one layer makes queries, keys and values."""
-
-    prunable = ("qkv",)
-
-    def __init__(self, width: int, heads: int = 3) -> None:
-        super().__init__()
-        self.num_heads = heads
-        self.head_dims = width // heads
-        self.embed_dims = width
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, length, _ = x.shape
-        qkv = self.qkv(x).reshape(batch, length, 3, self.num_heads, self.head_dims)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v)
-        y = y.transpose(1, 2).reshape(batch, length, self.embed_dims)
-        return x + self.proj(y)
-
-
-class ChunkedAttention(nn.Module):
-    prunable = ("qkv",)
-
-    def __init__(self, width: int, heads: int = 3) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, length, _ = x.shape
-        parts = self.qkv(x).chunk(3, dim=-1)
-        q, k, v = (p.view(batch, length, self.heads, -1).transpose(1, 2) for p in parts)
-        weights = torch.softmax(q @ k.mT * 0.5, dim=-1)
-        return x + self.proj((weights @ v).transpose(1, 2).reshape(batch, length, -1))
-
-
-class KeyValueAttention(nn.Module):
-    """Queries apart, keys and values in one layer, on fewer tokens (PVT, SegFormer)."""
-
-    prunable = ("q", "kv")
-
-    def __init__(self, width: int, heads: int = 3) -> None:
-        super().__init__()
-        self.heads = heads
-        self.q = nn.Linear(width, width)
-        self.kv = nn.Linear(width, 2 * width)
-        self.reduce = nn.Conv2d(width, width, 2, stride=2)
-        self.norm = nn.LayerNorm(width)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, length, width = x.shape
-        side = int(length**0.5)
-        fewer = x[:, : side * side].transpose(1, 2).reshape(batch, width, side, side)
-        fewer = self.norm(self.reduce(fewer).flatten(2).transpose(1, 2))
-        q = self.q(x).reshape(batch, length, self.heads, -1).permute(0, 2, 1, 3)
-        kv = self.kv(fewer).reshape(batch, fewer.shape[1], 2, self.heads, -1)
-        k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)
-        weights = (q @ k.transpose(-2, -1)).softmax(dim=-1)
-        y = (weights @ v).transpose(1, 2).reshape(batch, length, -1)
-        return x + self.proj(y)
-
-
-class TorchAttention(nn.Module):
-    prunable = ("attention",)
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.attention = nn.MultiheadAttention(width, 3, batch_first=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.attention(x, x, x, need_weights=False)[0]
-
-
-class SequenceFirst(nn.Module):
-    prunable = ("attention",)
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.attention = nn.MultiheadAttention(width, 4)
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = x.transpose(0, 1)
-        return self.norm(x + self.attention(y, y, y)[0].transpose(0, 1))
-
-
-class CrossAttention(nn.Module):
-    """Keys and values of other widths."""
-
-    prunable = ("keys", "values", "attention")
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.keys = nn.Linear(width, 7)
-        self.values = nn.Linear(width, 9)
-        self.attention = nn.MultiheadAttention(
-            width, 3, kdim=7, vdim=9, batch_first=True
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.attention(x, self.keys(x), self.values(x))[0]
-
-
 class Encoder(nn.Module):
     prunable = ("layer.linear1", "layer.self_attn")
 
@@ -205,90 +94,6 @@ class Decoder(nn.Module):
         queries = self.queries.weight.unsqueeze(0).repeat(len(x), 1, 1)
         found = self.layer(queries, x)
         return x + found.mean(1, keepdim=True)
-
-
-class Windowed(nn.Module):
-    """Swin's: windows of 2 x 2 tokens, shifted, with relative position biases."""
-
-    prunable = ("qkv",)
-
-    def __init__(self, width: int, heads: int = 3) -> None:
-        super().__init__()
-        self.num_heads, self.head_dims = heads, width // heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.table = nn.Parameter(torch.zeros(9, heads))
-        self.proj = nn.Linear(width, width)
-        places = torch.stack(
-            torch.meshgrid(torch.arange(2), torch.arange(2), indexing="ij")
-        )
-        flat = places.flatten(1)
-        away = (flat[:, :, None] - flat[:, None, :] + 1).permute(1, 2, 0)
-        self.register_buffer("index", away[..., 0] * 3 + away[..., 1])
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, length, width = x.shape
-        side = int(length**0.5)
-        tokens = x[:, : side * side].view(batch, side, side, width)
-        tokens = torch.roll(tokens, (-1, -1), (1, 2))
-        windows = tokens.view(batch, side // 2, 2, side // 2, 2, width)
-        windows = windows.permute(0, 1, 3, 2, 4, 5).reshape(-1, 4, width)
-        y = self._attend(windows)
-        y = y.view(batch, side // 2, side // 2, 2, 2, -1).permute(0, 1, 3, 2, 4, 5)
-        y = torch.roll(y.reshape(batch, side, side, -1), (1, 1), (1, 2))
-        y = y.view(batch, side * side, -1)
-        return torch.cat([x[:, : side * side] + y, x[:, side * side :]], 1)
-
-    def _attend(self, x: Tensor) -> Tensor:
-        count, length, _ = x.shape
-        qkv = self.qkv(x).reshape(count, length, 3, self.num_heads, self.head_dims)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        bias = self.table[self.index.view(-1)].view(4, 4, -1).permute(2, 0, 1)
-        weights = (q * 0.5 @ k.transpose(-2, -1) + bias.unsqueeze(0)).softmax(-1)
-        y = (weights @ v).transpose(1, 2)
-        return self.proj(y.reshape(count, length, -1))
-
-
-class NormedHeads(nn.Module):
-    """Queries and keys are normalised over the width of a head."""
-
-    prunable = ("qkv",)
-
-    def __init__(self, width: int, heads: int = 3) -> None:
-        super().__init__()
-        self.heads, self.width = heads, width // heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.norm_q = nn.LayerNorm(self.width)
-        self.norm_k = nn.LayerNorm(self.width)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, length, _ = x.shape
-        qkv = self.qkv(x).view(batch, length, 3, self.heads, self.width)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(self.norm_q(q), self.norm_k(k), v)
-        return x + self.proj(y.transpose(1, 2).reshape(batch, length, -1))
-
-
-class CrossCovariance(nn.Module):
-    """XCiT's attention between channels, with a temperature for each head."""
-
-    prunable = ("qkv",)
-
-    def __init__(self, width: int, heads: int = 3) -> None:
-        super().__init__()
-        self.heads, self.head_width = heads, width // heads
-        self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, length, _ = x.shape
-        qkv = self.qkv(x).reshape(batch, length, 3, self.heads, self.head_width)
-        q, k, v = qkv.permute(2, 0, 3, 4, 1).unbind(0)
-        q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
-        weights = ((q @ k.transpose(-2, -1)) * self.temperature).softmax(-1)
-        y = (weights @ v).permute(0, 3, 1, 2).reshape(batch, length, -1)
-        return x + self.proj(y)
 
 
 class PatchMerging(nn.Module):
@@ -369,7 +174,6 @@ class TokenMixer(nn.Module):
 TOKEN_BLOCKS = [
     Mlp,
     SwiGlu,
-    PackedGlu,
     SeparateAttention,
     PackedAttention,
     ChunkedAttention,
@@ -377,11 +181,15 @@ TOKEN_BLOCKS = [
     TorchAttention,
     SequenceFirst,
     CrossAttention,
-    Encoder,
-    Decoder,
     Windowed,
     NormedHeads,
     CrossCovariance,
+    Rotary,
+    SharedKeys,
+    Linearised,
+    PackedGlu,
+    Encoder,
+    Decoder,
     PatchMerging,
     Positions,
     LayerScaled,

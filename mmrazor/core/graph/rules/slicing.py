@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..fields import varying
-from ..flow import Flow
+from ..flow import Fields, Flow
 from ..trace import OpCall
 from .table import argument, rule
 
@@ -26,7 +26,9 @@ def cut(flow: Flow, call: OpCall) -> None:
     start = min(start + size if start < 0 else start, size)
     stop = start + (result.shape[dim] - 1) * step + 1 if result.shape[dim] else start
     fields = flow.of(source)
-    if step == 1:
+    if result.shape[dim] == 1 and size > 1:
+        keep_picked(flow, fields, dim, start)
+    elif step == 1:
         _equal_parts(flow, source, dim, start, stop)
     else:
         _stepped(flow, source, dim, step)
@@ -50,6 +52,23 @@ def cut(flow: Flow, call: OpCall) -> None:
                     stop - start, field.narrow(dim, start, stop - start), dim
                 )
     flow.set(result, parts)
+
+
+def keep_picked(flow: Flow, fields: Fields, dim: int, index: int | None = None) -> None:
+    """Freeze what code picks by number, and what comes before it and is counted.
+
+    Args:
+        flow: The flow.
+        fields: Fields of the tensor.
+        dim: Dim along which something is picked.
+        index: The number; None if there are several.
+    """
+    for field in fields:
+        if dim not in varying(field):
+            continue
+        if index is not None and len(varying(field)) == 1:
+            field = field.narrow(dim, 0, index % field.shape[dim] + 1)
+        flow.forbid(field, dim, "is picked by number")
 
 
 _MOST_PARTS = 4
@@ -102,6 +121,8 @@ def split(flow: Flow, call: OpCall) -> None:
     starts = [sum(sizes[:index]) for index in range(len(sizes))]
     for part, start, size in zip(parts, starts, sizes, strict=True):
         pieces = [field.narrow(dim, start, size) for field in flow.of(source)]
+        if size == 1 and len(parts) > 1:
+            keep_picked(flow, flow.of(source), dim, start)
         for piece in pieces:
             if dim in varying(piece):
                 flow.size_argument(size, piece, dim)

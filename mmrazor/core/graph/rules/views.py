@@ -13,6 +13,7 @@ from torch import Tensor
 from ..fields import compacted, reshaped, varying
 from ..flow import Fields, Flow
 from ..trace import OpCall
+from .slicing import keep_picked
 from .table import argument, dims_of, rule
 
 
@@ -91,15 +92,31 @@ _SAME_CALL: dict[str, Callable[..., Any]] = {
 @rule(*(f"aten::{name}" for name in _SAME_CALL if name not in ("tril", "triu", "real")))
 def move(flow: Flow, call: OpCall) -> None:
     """Do to the fields what is done to the tensor."""
-    function = _SAME_CALL[call.name.removeprefix("aten::")]
+    name = call.name.removeprefix("aten::")
+    function = _SAME_CALL[name]
     source, result = call.args[0], call.result
     fields = flow.of(source)
+    for dim in _fixed_dims(name, call, source.dim()):
+        index = argument(call, 2, "index", 0) if name == "select" else None
+        keep_picked(flow, fields, dim, index)
     if isinstance(result, Tensor):
         flow.set(result, [function(f, *call.args[1:], **call.kwargs) for f in fields])
         return
     moved = [function(f, *call.args[1:], **call.kwargs) for f in fields]
     for index, part in enumerate(result):
         flow.set(part, [pieces[index] for pieces in moved])
+
+
+def _fixed_dims(name: str, call: OpCall, ndim: int) -> list[int]:
+    """Return the dims along which an operation picks elements by their number."""
+    if name in ("select", "unbind", "unfold"):
+        return [argument(call, 1, "dim", 0) % ndim]
+    if name == "diagonal":
+        return [
+            argument(call, 2, "dim1", 0) % ndim,
+            argument(call, 3, "dim2", 1) % ndim,
+        ]
+    return []
 
 
 @rule("aten::tril", "aten::triu", "aten::real")
