@@ -58,7 +58,12 @@ def loss(kind="L2Loss", source="output:body", **settings):
 def compress(pruner=PRUNER, width=8, **losses):
     kwargs = dict(teacher=Net(10), distiller=dict(losses=losses)) if losses else {}
     return MODELS.build(
-        dict(type="mmrazor.Compress", architecture=Net(width), pruner=dict(pruner), **kwargs)
+        dict(
+            type="mmrazor.Compress",
+            architecture=Net(width),
+            pruner=dict(pruner),
+            **kwargs,
+        )
     )
 
 
