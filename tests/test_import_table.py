@@ -80,7 +80,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 # What `pip install mmrazor` brings, or nothing works without: imported at the top.
-REQUIRED = {"mmengine", "mmrazor", "numpy", "rich", "torch", "yaml"}
+REQUIRED = {"mmengine", "mmrazor", "numpy", "rich", "scipy", "torch", "yaml"}
 # What `import mmrazor` must leave alone.
 HEAVY = ["mmcv", "mmdet", "mmpretrain", "mmseg", "onnx", "onnxruntime", "optuna"]
 
