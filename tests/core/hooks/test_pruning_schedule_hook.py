@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmrazor.apis import load_subnet
+from mmrazor.core.hooks import PruningScheduleHook
 from mmrazor.core.protocols import PRUNING_KEY
 from mmrazor.models.algorithms import Algorithm
 
@@ -393,6 +394,13 @@ def test_a_schedule_that_does_not_fit_the_run(runner_of, schedule, by_epoch, tex
 def test_a_model_without_a_pruner_is_refused(runner_of, model):
     with pytest.raises(TypeError, match="needs an Algorithm with pruner=dict"):
         runner_of(model()).train()
+
+
+def test_a_wrapper_that_cannot_take_in_other_sizes_is_refused(runner_of):
+    runner = runner_of(algorithm(schedule=LINEAR))
+    runner.model = nn.DataParallel(runner.model)
+    with pytest.raises(TypeError, match="DataParallel cannot take in.*AlgorithmDDP"):
+        PruningScheduleHook()._rebuild_wrapper(runner)
 
 
 def test_faults_stop_the_run_before_its_first_step(runner_of):
