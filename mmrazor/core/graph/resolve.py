@@ -44,11 +44,12 @@ def resolve(noted: Constraints) -> Classes:
     couplings: dict[int, list[Coupling]] = defaultdict(list)
     for each in noted.couplings:
         couplings[each.grid].append(Coupling(each.grid, each.dims, labels[each.part]))
+    axes = _Axes(noted, labels)
     modes = [0] * len(grids)
     ties: Pairs = []
     late: list[tuple[Ids, str]] = []
     for members in _grid_components(grids, couplings, frozen, labels):
-        problem = _Problem(members, grids, couplings, frozen)
+        problem = _Problem(members, grids, couplings, frozen, axes)
         chosen = problem.solve()
         for index, mode in zip(members, chosen, strict=True):
             modes[index] = mode
@@ -112,6 +113,26 @@ def _grid_components(
     return list(members.values())
 
 
+class _Axes:
+    """Tells on which parameter axes a class lies."""
+
+    def __init__(self, noted: Constraints, labels: Ids) -> None:
+        parts = [labels[first : first + size] for first, size in noted.axes.values()]
+        flat = np.concatenate(parts) if parts else np.empty(0, np.int64)
+        axis = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        order = np.argsort(flat, kind="stable")
+        self.labels, self.axis = flat[order], axis[order]
+
+    def places(self, known: Ids) -> tuple[Ids, Ids]:
+        """Return pairs of an axis and a class on it, as its index in ``known``."""
+        first = np.searchsorted(self.labels, known, "left")
+        times = np.searchsorted(self.labels, known, "right") - first
+        which = np.repeat(np.arange(len(known)), times)
+        steps = np.arange(len(which)) - np.repeat(np.cumsum(times) - times, times)
+        found = self.axis[first[which] + steps]
+        return np.unique(found, return_inverse=True)[1], which
+
+
 class _Problem:
     """Choice of a dim for each of some grids that depend on each other."""
 
@@ -121,6 +142,7 @@ class _Problem:
         grids: list[Grid],
         couplings: dict[int, list[Coupling]],
         frozen: dict[int, str],
+        axes: _Axes,
     ) -> None:
         self.grids = [grids[index] for index in members]
         self.couplings = [couplings[index] for index in members]
@@ -128,10 +150,12 @@ class _Problem:
         arrays += [c.part.ravel() for each in self.couplings for c in each]
         self.known = np.unique(np.concatenate(arrays))
         self.stuck = np.array([int(i) in frozen for i in self.known], dtype=bool)
+        self.axis, self.on_axis = axes.places(self.known)
 
     def solve(self) -> list[int]:
         """Return the dim of each grid."""
-        best: tuple[tuple[int, int, int], list[int]] | None = None
+        best: tuple[tuple[int, ...], list[int]] | None = None
+        most_votes = sum(max(grid.votes) for grid in self.grids)
         for start in (
             self._followed(),
             [grid.ids.ndim - 1 for grid in self.grids],
@@ -140,11 +164,11 @@ class _Problem:
             score = self.score(start)
             if best is None or score > best[0]:
                 best = (score, start)
-            if best[0][0] == len(self.grids):
+            if best[0][:3] == (len(self.grids), 0, most_votes):
                 return best[1]
         assert best is not None
         score, modes = best
-        if len(self.grids) > _EXHAUSTIVE:
+        if score[:2] == (len(self.grids), 0) or len(self.grids) > _EXHAUSTIVE:
             return modes
         for index, grid in enumerate(self.grids):
             for mode in range(grid.ids.ndim):
@@ -176,8 +200,13 @@ class _Problem:
             modes[index] = max(tied or dims, key=lambda d: inside.shape[d])
         return modes
 
-    def score(self, modes: list[int]) -> tuple[int, int, int]:
-        """Return prunable grids, votes followed and channels to choose from."""
+    def score(self, modes: list[int]) -> tuple[int, ...]:
+        """Tell how good a choice is.
+
+        Returns:
+            Grids left to prune; axes that would go as a whole or not at all, negative;
+            votes followed; channels to choose from.
+        """
         pairs, freezes = self.consequences(modes)
         local = [(self._local(a), self._local(b)) for a, b in pairs]
         labels = _components(len(self.known), local)
@@ -193,7 +222,10 @@ class _Problem:
                 alive += 1
                 units += free
                 votes += grid.votes[mode]
-        return alive, votes, units
+        places = np.unique(self.axis * len(self.known) + labels[self.on_axis])
+        axis, label = np.divmod(places, max(len(self.known), 1))
+        free_units = np.bincount(axis[~stuck[label]])
+        return alive, -int((free_units == 1).sum()), votes, units
 
     def _local(self, ids: Ids) -> Ids:
         return np.searchsorted(self.known, ids)
@@ -218,7 +250,7 @@ class _Problem:
             for coupling in couplings:
                 part = coupling.part
                 if mode not in coupling.dims:
-                    freezes.append((part.ravel(), "has one entry for each slice"))
+                    freezes.append((part.ravel(), "lies along a dim that stays whole"))
                     continue
                 place = coupling.dims.index(mode)
                 lines = np.moveaxis(part, place, 0).reshape(part.shape[place], -1)

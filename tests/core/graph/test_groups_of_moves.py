@@ -59,8 +59,8 @@ case(
 case(
     "shuffle that no width can follow",
     lambda m, x: m.o(m.b(F.channel_shuffle(m.a(x), 3))),
-    {},
-    {"a.out": "all its 12 channels are coupled", **OUTPUT},
+    {"b.out": "4: b.weight[0]*3 b.bias[0]*3 o.weight[1]*3"},
+    {"a.out": "lies along a dim that stays whole", **OUTPUT},
     a=conv(3, 12),
     b=conv(12, 12, groups=3),
     o=conv(12, 4),

@@ -39,6 +39,19 @@ case(
     o=conv(12, 4),
 )
 case(
+    "grouped after a concatenation",
+    lambda m, x: m.o(m.b(torch.cat([m.a(x), m.d(x)], 1))),
+    {
+        # whole groups would be all of a or all of d
+        "a.out": "6: a.weight[0] a.bias[0] d.weight[0] d.bias[0] b.weight[1]",
+        "b.out": "4: b.weight[0]*2 b.bias[0]*2 o.weight[1]*2",
+    },
+    a=conv(3, 6),
+    d=conv(3, 6),
+    b=conv(12, 8, groups=2),
+    o=conv(8, 4),
+)
+case(
     "depthwise",
     lambda m, x: m.o(m.b(m.a(x))),
     {"a.out": "6: a.weight[0] a.bias[0] b.weight[0] b.bias[0] o.weight[1]"},

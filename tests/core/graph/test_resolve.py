@@ -122,7 +122,7 @@ def test_lines_along_the_other_dim_stay() -> None:
         couplings=[Coupling(0, (1,), ids(6, 7, 8))],
     )
     classes = resolve(noted)
-    assert frozen(classes, 6, 0) == ["has one entry for each slice", None]
+    assert frozen(classes, 6, 0) == ["lies along a dim that stays whole", None]
 
 
 def test_coupled_planes_go_with_their_slices() -> None:
@@ -154,6 +154,27 @@ def test_most_prunable_grids_win_over_votes() -> None:
         couplings=[],
     )
     assert parts(resolve(noted)) == [[0, 3], [1, 4], [2, 5]]
+
+
+def test_axes_that_would_go_as_a_whole_are_avoided() -> None:
+    """A vote for rows is not followed if each row is all of a parameter's axis."""
+    rows = grid(2, 3, votes=[1, 0])
+    axes = {("first.weight", 0): (0, 3), ("second.weight", 0): (3, 3)}
+    classes = resolve(Constraints(size=6, grids=[rows], axes=axes))
+    assert parts(classes) == [[0, 3], [1, 4], [2, 5]]
+    # one axis with both rows has two units to choose from: then the vote counts
+    axes = {("both.weight", 0): (0, 6)}
+    classes = resolve(Constraints(size=6, grids=[rows], axes=axes))
+    assert parts(classes) == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_votes_are_followed_where_all_choices_leave_something() -> None:
+    """The second grid has no votes and follows its longest dim, but rows suit both."""
+    first = grid(2, 2, votes=[1, 0])
+    second = grid(2, 3, first=4)
+    coupled = [Coupling(0, (0,), ids(10, 11)), Coupling(1, (0,), ids(10, 11))]
+    classes = resolve(Constraints(size=12, grids=[first, second], couplings=coupled))
+    assert parts(classes) == [[0, 1, 4, 5, 6, 10], [2, 3, 7, 8, 9, 11]]
 
 
 def test_separate_grids_do_not_influence_each_other() -> None:

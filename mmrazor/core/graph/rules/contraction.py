@@ -84,6 +84,7 @@ def convolved(
             if 1 in varying(field):
                 flow.size_argument(groups, field, 1)
     summed = flow.reduce(product, [3])
+    summed = flow.merge([(joint[:3], summed)], joint[:3])  # groups, in groups and all
     fields = [reshaped(field, (joint[0], outputs)) for field in summed]
     if bias is not None:
         bias_fields = [f[None] for f in flow.of(bias)]
