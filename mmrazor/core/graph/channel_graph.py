@@ -18,7 +18,7 @@ from .channel_group import ChannelGroup
 from .cuts import Cuts
 from .grouping import GroupTable, make_groups
 from .id_flow import IdFlow, SizeArgument
-from .mixing import mixed_dims
+from .mixing import infinite_at_zero, mixed_dims
 from .products import (
     ProductTerm,
     counted_lines,
@@ -236,6 +236,11 @@ def _follow(flow: IdFlow, recorded: OpTrace, whole: Sequence[str]) -> None:
 
 def _mixes(recorded: OpTrace, flow: IdFlow, table: GroupTable) -> bool:
     for call in recorded.calls:
+        fragile = infinite_at_zero(call.name, call.args)
+        if fragile is not None:
+            everywhere = range(fragile.dim())
+            if any(table.touches(field, everywhere) for field in flow.of(fragile)):
+                return True
         mixed = mixed_dims(call.name, call.args, call.kwargs)
         if mixed is None:
             continue

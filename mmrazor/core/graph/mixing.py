@@ -12,35 +12,9 @@ from torch import Tensor
 
 from .fields import varying
 from .flow import Flow
-from .rules.table import dims_of
+from .rules.table import REDUCTIONS, dims_of, reduced_dims
 from .trace import op_name
 
-_REDUCING = frozenset(
-    f"aten::{name}"
-    for name in [
-        "sum",
-        "mean",
-        "amax",
-        "amin",
-        "max",
-        "min",
-        "argmax",
-        "argmin",
-        "var",
-        "std",
-        "var_mean",
-        "std_mean",
-        "norm",
-        "linalg_vector_norm",
-        "logsumexp",
-        "prod",
-        "any",
-        "all",
-        "median",
-        "nansum",
-        "nanmean",
-    ]
-)
 _SOFTMAX = frozenset({"aten::_softmax", "aten::_log_softmax", "aten::_safe_softmax"})
 _BATCH_NORMS = frozenset({"aten::native_batch_norm", "aten::_native_batch_norm_legit"})
 _PRODUCTS = {"aten::bmm": 0, "aten::mm": 0, "aten::baddbmm": 1, "aten::addmm": 1}
@@ -68,24 +42,49 @@ def mixed_dims(name: str, args: tuple, kwargs: dict) -> tuple[Tensor, list[int]]
     if name in _PRODUCTS:
         a = args[_PRODUCTS[name]]
         return a, [a.dim() - 1]
-    if name in _REDUCING:
+    if name in REDUCTIONS:
         x = args[0]
-        if len(args) > 1 and isinstance(args[1], Tensor):
+        if len(args) > 1 and isinstance(args[1], Tensor):  # max(a, b) of two tensors
             return None
-        place = 2 if name in ("aten::norm", "aten::linalg_vector_norm") else 1
-        dims = argument_dims(args, kwargs, place)
-        return x, dims_of(dims, x.dim())
+        return x, reduced_dims(name, args, kwargs, x.dim())
     return None
+
+
+_POLES = frozenset(
+    f"aten::{name}"
+    for name in ["log", "log2", "log10", "logit", "reciprocal", "rsqrt", "digamma"]
+)
+_DIVISIONS = frozenset(
+    f"aten::{name}"
+    for name in ["div", "true_divide", "remainder", "fmod", "floor_divide"]
+)
+
+
+def infinite_at_zero(name: str, args: tuple) -> Tensor | None:
+    """Return the tensor that an operation must not be zero in, if there is one.
+
+    Example:
+        >>> import torch
+        >>> infinite_at_zero('aten::pow', (torch.zeros(1), -0.5))
+        tensor([0.])
+    """
+    if name in _POLES:
+        return args[0]
+    if name in _DIVISIONS and isinstance(args[1], Tensor):
+        return args[1]
+    if name == "aten::pow" and not isinstance(args[1], Tensor) and args[1] < 0:
+        return args[0]
+    return None
+
+
+def blank(flow: Flow, result: Tensor) -> None:
+    """Put zeros where a result is silenced, whatever was computed there."""
+    for field in flow.of(result):
+        result.masked_fill_(field.to(result.device), 0)
 
 
 def _rows(args: tuple, kwargs: dict) -> int:
     return args[2] if len(args) > 2 else kwargs.get("dim", 0)
-
-
-def argument_dims(args: tuple, kwargs: dict, place: int) -> Any:
-    """Return the ``dim`` argument of a reduction; None for all dims."""
-    given = args[place] if len(args) > place else kwargs.get("dim")
-    return None if isinstance(given, (float, bool)) else given
 
 
 def dropped_lines(flow: Flow, tensor: Tensor, dims: Sequence[int]) -> dict[int, Tensor]:
@@ -127,7 +126,7 @@ def run_without(func: Any, args: tuple, kwargs: dict, lines: dict[int, Tensor]) 
     small = x
     for dim, index in keep.items():
         small = small.index_select(dim, index)
-    if name in _REDUCING:
+    if name in REDUCTIONS:
         return func(small, *args[1:], **kwargs)
     if name in _SOFTMAX:
         return _spread(func(small, *args[1:], **kwargs), x.shape, keep)
@@ -174,4 +173,4 @@ def _spread(small: Tensor, shape: Sequence[int], keep: dict[int, Tensor]) -> Ten
     return small
 
 
-__all__ = ["dropped_lines", "mixed_dims", "run_without"]
+__all__ = ["blank", "dropped_lines", "infinite_at_zero", "mixed_dims", "run_without"]

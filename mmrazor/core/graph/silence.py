@@ -19,7 +19,7 @@ from .channel_graph import ChannelGraph
 from .extension_ops import extension_calls
 from .fields import varying
 from .flow import Flow
-from .mixing import dropped_lines, mixed_dims, run_without
+from .mixing import blank, dropped_lines, infinite_at_zero, mixed_dims, run_without
 from .rules import apply_rule
 from .trace import OpCall, op_name, running_plain
 
@@ -138,6 +138,8 @@ class _Silencing(TorchDispatchMode):
         else:
             result = func(*args, **kwargs)
         self.record(name, args, kwargs, result)
+        if infinite_at_zero(name, args) is not None:
+            blank(self.flow, result)
         return result
 
     def record(self, name: str, args: tuple, kwargs: dict, result: Any) -> None:

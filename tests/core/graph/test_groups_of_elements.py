@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.core.graph.toys import (
@@ -85,6 +87,49 @@ case(
     o=conv(8, 4),
 )
 
+
+REDUCED: dict[str, Callable[[Tensor], Tensor]] = {
+    "sum": lambda x: x.sum(1, True),
+    "mean of all": lambda x: x.mean((1, 2, 3), True),
+    "variance": lambda x: x.var(1, keepdim=True),
+    "largest": lambda x: x.amax(1, True),
+    "largest, with its place": lambda x: x.max(1, True)[0],
+    "least and largest": lambda x: x.aminmax(dim=1, keepdim=True)[0],
+    "median": lambda x: x.median(1, True)[0],
+    "product": lambda x: x.prod(1, True),
+    "norm": lambda x: x.norm(p=1, dim=1, keepdim=True),
+    "log of the sum of exponentials": lambda x: x.logsumexp(1, True),
+    "count": lambda x: x.sigmoid().count_nonzero(1)[:, None],
+    "place of the largest": lambda x: x.argmax(1, True),
+}
+for name, function in REDUCED.items():
+    case(
+        f"{name} over channels",
+        lambda m, x: m.o(m.a(x) * (m.reduced(m.a(x)) + 0.3)),
+        {"a.out": f"8: {AB}"},
+        a=conv(3, 8),
+        o=conv(8, 4),
+        reduced=function,
+    )
+
+# what zeros would make infinite, and then nan
+POLES: dict[str, Callable[[Tensor], Tensor]] = {
+    "logarithm": lambda x: x.abs().log(),
+    "reciprocal": lambda x: 1 / x,
+    "divided": lambda x: x.exp() / x,
+    "root": lambda x: x.abs().rsqrt(),
+    "negative power": lambda x: x.abs() ** -0.5,
+    "odds": lambda x: x.sigmoid().logit() + x.square().clamp(max=0.5).logit(),
+}
+for name, function in POLES.items():
+    case(
+        f"{name} of channels",
+        lambda m, x: m.o(m.pole(m.a(x))),
+        {"a.out": f"8: {AB}"},
+        a=conv(3, 8),
+        o=conv(8, 4),
+        pole=function,
+    )
 
 case(
     "batch norm",

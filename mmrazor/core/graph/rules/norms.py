@@ -8,7 +8,7 @@ from ..fields import reshaped, varying, with_last, without_last
 from ..flow import Fields, Flow, aligned
 from ..trace import OpCall, tensors_in
 from .contraction import channels_only
-from .table import argument, dims_of, first_result, rule
+from .table import REDUCTIONS, argument, first_result, reduced_dims, rule
 
 
 @rule(
@@ -86,14 +86,7 @@ def weight_norm(flow: Flow, call: OpCall) -> None:
     flow.set(result, flow.merge(operands, weight.shape))
 
 
-_REDUCTIONS = (
-    "sum mean amax amin max min argmax argmin var std var_mean std_mean norm "
-    "linalg_vector_norm logsumexp prod any all median nanmean nansum count_nonzero "
-    "aminmax nanmedian mode"
-)
-
-
-@rule(*(f"aten::{name}" for name in _REDUCTIONS.split()))
+@rule(*sorted(REDUCTIONS))
 def reduction(flow: Flow, call: OpCall) -> None:
     """Reduce dims away; what lay along the others is left."""
     x = call.args[0]
@@ -102,13 +95,7 @@ def reduction(flow: Flow, call: OpCall) -> None:
         operands = [aligned(t, flow.of(t), call.result.dim()) for t in [x, *others]]
         flow.set(call.result, flow.merge(operands, call.result.shape))
         return
-    place = {"norm": 2, "linalg_vector_norm": 2}.get(
-        call.name.removeprefix("aten::"), 1
-    )
-    given = argument(call, place, "dim")
-    if isinstance(given, (float, bool)):
-        given = None
-    dims = dims_of(given, x.dim())
+    dims = reduced_dims(call.name, call.args, call.kwargs, x.dim())
     for result in tensors_in(call.result):
         keepdim = result.dim() == x.dim()
         flow.set(result, flow.reduce(flow.of(x), dims, keepdim) if result.dim() else [])

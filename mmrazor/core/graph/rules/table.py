@@ -72,3 +72,24 @@ def dims_of(value: Any, ndim: int) -> list[int]:
         return list(range(ndim))
     values = value if isinstance(value, (list, tuple)) else [value]
     return [dim % ndim if ndim else 0 for dim in values]
+
+
+_REDUCTIONS = (
+    "sum mean amax amin max min argmax argmin var std var_mean std_mean norm "
+    "linalg_vector_norm logsumexp prod any all median nanmean nansum count_nonzero "
+    "aminmax nanmedian mode"
+)
+REDUCTIONS = frozenset(f"aten::{name}" for name in _REDUCTIONS.split())
+
+
+def reduced_dims(name: str, args: tuple, kwargs: dict, ndim: int) -> list[int]:
+    """Return the dims that one of :data:`REDUCTIONS` reduces away.
+
+    Example:
+        >>> reduced_dims('aten::norm', (None, 2, [1]), {}, 3)
+        [1]
+    """
+    place = 2 if name in ("aten::norm", "aten::linalg_vector_norm") else 1
+    default = -1 if name == "aten::mode" else None
+    given = args[place] if len(args) > place else kwargs.get("dim", default)
+    return dims_of(None if isinstance(given, (float, bool)) else given, ndim)
