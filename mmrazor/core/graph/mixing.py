@@ -16,7 +16,10 @@ from .rules.table import REDUCTIONS, dims_of, reduced_dims
 from .trace import op_name
 
 _SOFTMAX = frozenset({"aten::_softmax", "aten::_log_softmax", "aten::_safe_softmax"})
-_BATCH_NORMS = frozenset({"aten::native_batch_norm", "aten::_native_batch_norm_legit"})
+_BATCH_NORMS = frozenset(
+    f"aten::{name}"
+    for name in ["native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm"]
+)
 _PRODUCTS = {"aten::bmm": 0, "aten::mm": 0, "aten::baddbmm": 1, "aten::addmm": 1}
 
 
@@ -115,7 +118,8 @@ def run_without(func: Any, args: tuple, kwargs: dict, lines: dict[int, Tensor]) 
         lines: For dims of the mixed tensor, which elements to leave out.
     """
     name = op_name(func)
-    keep = {dim: (~line).nonzero().flatten() for dim, line in lines.items()}
+    device = args[0].device
+    keep = {dim: (~x).nonzero().flatten().to(device) for dim, x in lines.items()}
     if name in _PRODUCTS:
         place = _PRODUCTS[name]
         a, b = args[place], args[place + 1]
