@@ -96,7 +96,7 @@ def attribute_values(
         if found is None:
             found = _of_module(module, changes.get(path, {}))
             found.update(_named_like_axes(module, path, slots, found))
-            _of_children(module, path, changes.get(path, {}), found, attributes)
+            _of_children(module, path, changes.get(path, {}), attributes)
         found = {k: v for k, v in found.items() if getattr(module, k) != v}
         if found:
             attributes.setdefault(path, {}).update(found)
@@ -132,8 +132,7 @@ def _of_layer(
         rows, columns = (size("weight", a, module.weight.shape[a]) for a in (0, 1))
         groups = module.groups
         if groups > 1:
-            options = numbers.get(groups)
-            groups = likeliest(options, groups, "groups") if options else groups
+            groups = _new_number(numbers, groups, "groups")
         if module.transposed:
             return _channels(rows, columns * groups, groups)
         return _channels(columns * groups, rows, groups)
@@ -147,19 +146,18 @@ def _of_layer(
                 return {"num_features": size(leaf, 0, old)}
         return _of_module(module, numbers)
     if isinstance(module, nn.GroupNorm):
-        options = numbers.get(module.num_groups)
-        groups = (
-            likeliest(options, module.num_groups, "num_groups")
-            if options
-            else module.num_groups
-        )
         return {
             "num_channels": size("weight", 0, module.num_channels),
-            "num_groups": groups,
+            "num_groups": _new_number(numbers, module.num_groups, "num_groups"),
         }
     if isinstance(module, nn.Embedding):
         return {"embedding_dim": size("weight", 1, module.embedding_dim)}
     return None
+
+
+def _new_number(numbers: Numbers, value: int, name: str) -> int:
+    options = numbers.get(value)
+    return likeliest(options, value, name) if options else value
 
 
 def _channels(inputs: int, outputs: int, groups: int) -> dict[str, Any]:
@@ -176,9 +174,9 @@ def _of_module(module: nn.Module, numbers: Numbers) -> dict[str, Any]:
             continue
         if isinstance(value, int):
             if value in numbers:
-                changed[name] = likeliest(numbers[value], value, name)
+                changed[name] = _new_number(numbers, value, name)
         elif isinstance(value, (list, tuple)) and value and _all_int(value):
-            new = [likeliest(numbers[v], v, name) if v in numbers else v for v in value]
+            new = [_new_number(numbers, v, name) for v in value]
             if new != list(value):
                 changed[name] = new
     return changed
@@ -192,7 +190,6 @@ def _of_children(
     module: nn.Module,
     path: str,
     numbers: Numbers,
-    known: Mapping[str, Any],
     attributes: dict[str, dict[str, Any]],
 ) -> None:
     """Change widths that a module reads from its children, not from itself."""

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from .attention import is_replaceable
 from .attributes import attribute_values
@@ -19,6 +19,7 @@ from .cuts import Cuts
 from .grouping import GroupTable, make_groups
 from .id_flow import IdFlow, SizeArgument
 from .mixing import infinite_at_zero, mixed_dims
+from .names import is_inside
 from .products import (
     ProductTerm,
     counted_lines,
@@ -27,7 +28,8 @@ from .products import (
 )
 from .resolve import resolve
 from .rules import apply_rule
-from .trace import OpTrace, tensors_in, trace
+from .rules.table import PRODUCTS
+from .trace import OpCall, OpTrace, tensors_in, trace
 from .training import training_traces
 
 
@@ -226,7 +228,7 @@ def graph_of_trace(
 def _follow(flow: IdFlow, recorded: OpTrace, whole: Sequence[str]) -> None:
     for call in recorded.calls:
         apply_rule(flow, call)
-        if whole and any(_inside(call.module, name) for name in whole):
+        if whole and any(is_inside(call.module, name) for name in whole):
             for tensor in tensors_in([call.args, call.kwargs, call.result]):
                 flow.freeze(flow.of(tensor), "is inside a module treated as one")
     flow.call = None
@@ -236,22 +238,24 @@ def _follow(flow: IdFlow, recorded: OpTrace, whole: Sequence[str]) -> None:
 
 def _mixes(recorded: OpTrace, flow: IdFlow, table: GroupTable) -> bool:
     for call in recorded.calls:
-        fragile = infinite_at_zero(call.name, call.args)
-        if fragile is not None:
-            everywhere = range(fragile.dim())
-            if any(table.touches(field, everywhere) for field in flow.of(fragile)):
-                return True
-        mixed = mixed_dims(call.name, call.args, call.kwargs)
-        if mixed is None:
-            continue
-        tensor, dims = mixed
-        product = call.name.endswith("mm")
-        if product and any(flow.name_of(t) for t in tensors_in(call.args)):
-            continue
-        for field in flow.of(tensor):
-            if table.touches(field, dims):
+        for tensor, dims in _sensitive(call, flow):
+            if any(table.touches(field, dims) for field in flow.of(tensor)):
                 return True
     return False
+
+
+def _sensitive(call: OpCall, flow: IdFlow) -> Iterator[tuple[Tensor, Sequence[int]]]:
+    """Yield tensors, and their dims along which a zero is not a missing element."""
+    fragile = infinite_at_zero(call.name, call.args)
+    if fragile is not None:
+        yield fragile, range(fragile.dim())
+    mixed = mixed_dims(call.name, call.args, call.kwargs)
+    # a product with a parameter has zeros in the parameter as well
+    by_parameter = call.name in PRODUCTS and any(
+        flow.name_of(tensor) for tensor in tensors_in(call.args)
+    )
+    if mixed is not None and not by_parameter:
+        yield mixed
 
 
 def _check_modules(model: nn.Module, names: Iterable[str]) -> None:
@@ -263,10 +267,6 @@ def _check_modules(model: nn.Module, names: Iterable[str]) -> None:
                 f"{type(model).__name__} has no module '{name}'."
                 + (f" Near names: {near}." if near else "")
             )
-
-
-def _inside(name: str, module: str) -> bool:
-    return name == module or name.startswith(f"{module}.")
 
 
 def _left_alone(model: nn.Module, ignore: Sequence[str]) -> dict[str, str]:
@@ -282,7 +282,7 @@ def _left_alone(model: nn.Module, ignore: Sequence[str]) -> dict[str, str]:
 def _freeze_parameters(flow: IdFlow, reasons: Mapping[str, str]) -> None:
     for (name, _), (first, size) in flow.noted.axes.items():
         for module, reason in reasons.items():
-            if _inside(name, module):
+            if is_inside(name, module):
                 flow.noted.frozen.append((np.arange(first, first + size), reason))
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
+
+from .names import tensor_named
 
 Role = Literal["out", "in", "scale", "shift", "statistic", "other"]
 
@@ -69,10 +70,7 @@ class ChannelGroup:
 
     def tensor(self, slot: Slot) -> Tensor:
         """Return the parameter or buffer of a slot as it is now."""
-        module, _, name = slot.name.rpartition(".")
-        tensor = getattr(self.model.get_submodule(module), name)
-        assert isinstance(tensor, torch.Tensor)
-        return tensor
+        return tensor_named(self.model, slot.name)
 
     def modules(self) -> list[str]:
         """Return the names of the modules with a slot in this group, in order."""

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from .cuts import Cuts
+from .names import tensor_named
 
 
 def composed(first: Cuts, second: Cuts) -> Cuts:
@@ -48,7 +49,7 @@ class Undo:
 
     def __init__(self, model: nn.Module, cuts: Cuts) -> None:
         self.data: dict[str, Tensor] = {
-            name: _tensor(model, name).data for name in cuts.slots
+            name: tensor_named(model, name).data for name in cuts.slots
         }
         self.attributes: dict[str, dict[str, Any]] = {
             path: {name: getattr(model.get_submodule(path), name) for name in values}
@@ -69,13 +70,6 @@ class Undo:
             for name, value in values.items():
                 setattr(model.get_submodule(path), name, value)
         for name, data in self.data.items():
-            tensor = _tensor(model, name)
+            tensor = tensor_named(model, name)
             tensor.grad = None
             tensor.data = data.to(tensor.device, tensor.dtype)
-
-
-def _tensor(model: nn.Module, name: str) -> Tensor:
-    path, _, leaf = name.rpartition(".")
-    tensor = getattr(model.get_submodule(path), leaf)
-    assert isinstance(tensor, Tensor)
-    return tensor

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -52,6 +52,24 @@ def squeezed(field: Tensor) -> Tensor:
     return field
 
 
+def narrowed(field: Tensor, keep: Collection[int] | None = None) -> Tensor:
+    """Take the first element along all other dims than some.
+
+    Args:
+        field: A field.
+        keep: Dims that stay as long as they are; by default those that vary.
+
+    Example:
+        >>> narrowed(line_field(torch.arange(4), (2, 4, 8), 1)).shape
+        torch.Size([1, 4, 1])
+    """
+    wide = varying(field) if keep is None else keep
+    for dim, size in enumerate(field.shape):
+        if size > 1 and dim not in wide:
+            field = field.narrow(dim, 0, 1)
+    return field
+
+
 def compacted(field: Tensor) -> Tensor:
     """Give the dimensions along which the ids turn out to be equal the stride 0.
 
@@ -60,9 +78,7 @@ def compacted(field: Tensor) -> Tensor:
         (1,)
     """
     shape, dims = field.shape, varying(field)
-    for dim, size in enumerate(shape):
-        if size > 1 and dim not in dims:
-            field = field.narrow(dim, 0, 1)
+    field = narrowed(field)
     for dim in dims:
         first = field.narrow(dim, 0, 1)
         if bool((field == first).all()):

@@ -8,7 +8,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from .fields import broadcast_to, line_field, reshaped, varying
@@ -236,8 +235,3 @@ def aligned(tensor: Tensor, fields: Fields, ndim: int) -> tuple[list[int], Field
     if not lead:
         return shape, fields
     return shape, [field[(None,) * lead] for field in fields]
-
-
-def ids_of(values: Sequence[Tensor]) -> Tensor:
-    """Concatenate lines; an empty tensor for none."""
-    return torch.cat(list(values)) if values else torch.empty(0, dtype=torch.long)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .channel_group import ChannelGroup, Role, Slot
 from .fields import squeezed, varying
 from .id_flow import Constraints, Ids
-from .names import owner_of
+from .names import owner_of, tensor_named
 from .resolve import Classes
 
 _FIXED = -1
@@ -78,7 +78,11 @@ class GroupTable:
         Returns:
             Elements that always stay, and elements for each kept channel by group.
         """
-        groups = self.group_of[line_classes(self.labels, field, dim)]
+        return self.extent_of(line_classes(self.labels, field, dim))
+
+    def extent_of(self, line: Ids) -> tuple[int, dict[str, int]]:
+        """Return what :meth:`extent` does, for the classes along a line."""
+        groups = self.group_of[line]
         const = int((groups == _FIXED).sum())
         per_unit = {}
         for index in np.unique(groups[groups != _FIXED]):
@@ -243,8 +247,7 @@ _NORM_NAMES = ("Norm", "BN", "GRN")
 def _role(model: nn.Module, name: str, axis: int) -> Role:
     path, leaf = owner_of(name)
     module = model.get_submodule(path)
-    holder, _, stored = name.rpartition(".")
-    tensor = getattr(model.get_submodule(holder), stored)
+    tensor = tensor_named(model, name)
     if not isinstance(tensor, nn.Parameter):
         return "statistic"
     if "bias" in leaf and tensor.dim() == 1:

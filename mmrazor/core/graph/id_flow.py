@@ -1,5 +1,5 @@
 # Ids are handed out to every axis of every parameter; rules let them meet. Meetings are
-# only noted here and resolved all at once afterwards (constraints.py), so that no rule
+# only noted here and resolved all at once afterwards (resolve.py), so that no rule
 # recurses and order does not matter.
 """The flow that builds the channel graph: ids, and notes of their meetings."""
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .fields import line_field, squeezed, varying
+from .fields import squeezed, varying
 from .flow import Flow
 
 Ids = np.ndarray
@@ -216,6 +216,3 @@ def _key(ids: Tensor) -> tuple:
     if ids.numel() <= 64:
         return tuple(ids.shape), tuple(ids.reshape(-1).tolist())
     return ids.data_ptr(), tuple(ids.shape), ids.stride()
-
-
-__all__ = ["Constraints", "Coupling", "Grid", "IdFlow", "SizeArgument", "line_field"]

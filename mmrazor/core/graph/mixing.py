@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from .fields import varying
+from .fields import narrowed, varying
 from .flow import Flow
-from .rules.table import REDUCTIONS, dims_of, reduced_dims
+from .rules.table import PRODUCTS, REDUCTIONS, dims_of, reduced_dims
 from .trace import op_name
 
 _SOFTMAX = frozenset({"aten::_softmax", "aten::_log_softmax", "aten::_safe_softmax"})
@@ -20,7 +20,6 @@ _BATCH_NORMS = frozenset(
     f"aten::{name}"
     for name in ["native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm"]
 )
-_PRODUCTS = {"aten::bmm": 0, "aten::mm": 0, "aten::baddbmm": 1, "aten::addmm": 1}
 
 
 def mixed_dims(name: str, args: tuple, kwargs: dict) -> tuple[Tensor, list[int]] | None:
@@ -42,8 +41,8 @@ def mixed_dims(name: str, args: tuple, kwargs: dict) -> tuple[Tensor, list[int]]
         return args[0], [_rows(args, kwargs)]
     if name in _SOFTMAX:
         return args[0], dims_of(args[1], args[0].dim())
-    if name in _PRODUCTS:
-        a = args[_PRODUCTS[name]]
+    if name in PRODUCTS:
+        a = args[PRODUCTS[name]]
         return a, [a.dim() - 1]
     if name in REDUCTIONS:
         x = args[0]
@@ -97,12 +96,8 @@ def dropped_lines(flow: Flow, tensor: Tensor, dims: Sequence[int]) -> dict[int, 
         for dim in varying(field):
             if dim not in dims:
                 continue
-            others = [d for d in range(field.dim()) if d != dim]
-            small = field
-            for other in others:
-                if other not in varying(field):
-                    small = small.narrow(other, 0, 1)
-            line = small.movedim(dim, 0).reshape(len(small.movedim(dim, 0)), -1).all(1)
+            rows = narrowed(field).movedim(dim, 0)
+            line = rows.reshape(len(rows), -1).all(1)
             if bool(line.any()):
                 lines[dim] = lines[dim] | line if dim in lines else line
     return lines
@@ -120,8 +115,8 @@ def run_without(func: Any, args: tuple, kwargs: dict, lines: dict[int, Tensor]) 
     name = op_name(func)
     device = args[0].device
     keep = {dim: (~x).nonzero().flatten().to(device) for dim, x in lines.items()}
-    if name in _PRODUCTS:
-        place = _PRODUCTS[name]
+    if name in PRODUCTS:
+        place = PRODUCTS[name]
         a, b = args[place], args[place + 1]
         (index,) = keep.values()
         small = (a.index_select(-1, index), b.index_select(-2, index))

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import re
 
+from torch import Tensor, nn
+
 _PART = re.compile(r"^(weight|bias)_(?:v|g|orig)$")
 
 
@@ -25,3 +27,29 @@ def owner_of(name: str) -> tuple[str, str]:
     if inside and "." not in tensor:  # what is inside of it serves the parametrization
         return head[1:], tensor
     return path, _PART.sub(r"\1", leaf)
+
+
+def tensor_named(model: nn.Module, name: str) -> Tensor:
+    """Return a parameter or buffer as it is now.
+
+    Raises:
+        AttributeError: If the model has none of that name.
+
+    Example:
+        >>> tensor_named(nn.Linear(2, 3), 'bias').shape
+        torch.Size([3])
+    """
+    path, _, leaf = name.rpartition(".")
+    tensor = getattr(model.get_submodule(path), leaf)
+    assert isinstance(tensor, Tensor)
+    return tensor
+
+
+def is_inside(name: str, module: str) -> bool:
+    """Tell whether a name is that of a module or of something in it.
+
+    Example:
+        >>> is_inside('head.fc', 'head'), is_inside('header', 'head')
+        (True, False)
+    """
+    return name == module or name.startswith(f"{module}.")

@@ -13,6 +13,7 @@ from .fields import squeezed, varying
 from .flow import Flow
 from .grouping import GroupTable, line_classes
 from .id_flow import Ids
+from .rules.table import PRODUCTS
 from .trace import OpCall, OpTrace
 
 Extent: TypeAlias = tuple[int, dict[str, int]]
@@ -24,7 +25,6 @@ _RESULTS = {
     "mmcv::deform_conv_forward": 3,
     "mmcv::modulated_deform_conv_forward": 6,
 }
-_PRODUCTS = {"aten::mm": 0, "aten::bmm": 0, "aten::addmm": 1, "aten::baddbmm": 1}
 
 
 def mac_products(recorded: OpTrace, flow: Flow, table: GroupTable) -> list[ProductTerm]:
@@ -70,8 +70,8 @@ def _counted(call: OpCall) -> Iterator[tuple[Tensor, int]]:
         yield call.args[0], 0
         yield call.args[1], 0
         yield call.args[1], 1
-    elif call.name in _PRODUCTS:
-        place = _PRODUCTS[call.name]
+    elif call.name in PRODUCTS:
+        place = PRODUCTS[call.name]
         a, b = call.args[place], call.args[place + 1]
         for dim in range(a.dim()):
             yield a, dim
@@ -93,18 +93,9 @@ def parameter_products(model: nn.Module, table: GroupTable) -> list[ProductTerm]
         dims: list[Extent] = []
         for axis, size in enumerate(parameter.shape):
             line = table.axes.get((name, axis))
-            dims.append((size, {}) if line is None else _along(table, line))
+            dims.append((size, {}) if line is None else table.extent_of(line))
         terms.append(_term(name.rpartition(".")[0], 1, dims))
     return terms
-
-
-def _along(table: GroupTable, labels) -> Extent:  # type: ignore[no-untyped-def]
-    groups = table.group_of[labels]
-    per_unit = {}
-    for index in set(groups[groups >= 0].tolist()):
-        group = table.groups[index]
-        per_unit[group.name] = int((groups == index).sum()) // group.size
-    return int((groups < 0).sum()), per_unit
 
 
 def _extent(flow: Flow, table: GroupTable, tensor: Tensor, dim: int) -> Extent:

@@ -16,6 +16,7 @@ from torch import nn
 from ..forward import call_model
 from .channel_graph import ChannelGraph
 from .cuts import Cuts
+from .names import is_inside
 from .slim import slim
 from .trace import followed, running_plain, tensors_in
 from .verify import TOLERANCE, UnverifiableError, unsteadiness, verify_cuts
@@ -138,7 +139,7 @@ def _culprits(
         inside = [
             g.name
             for g in pruned
-            if any(m == module or m.startswith(f"{module}.") for m in g.modules())
+            if any(is_inside(name, module) for name in g.modules())
         ]
         # first those that a number in the code counts, then all that pass through
         found = counted if counted and failed[module] == 1 else inside

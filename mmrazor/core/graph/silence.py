@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..forward import call_model
 from .channel_graph import ChannelGraph
 from .extension_ops import extension_calls
-from .fields import varying
+from .fields import narrowed, varying
 from .flow import Flow
 from .mixing import blank, dropped_lines, infinite_at_zero, mixed_dims, run_without
 from .rules import apply_rule
@@ -89,10 +89,7 @@ class _DropFlow(Flow):
         pass
 
     def project(self, field: Tensor, dims: Sequence[int]) -> Tensor:
-        small = field
-        for dim, size in enumerate(field.shape):
-            if size > 1 and dim not in varying(field):
-                small = small.narrow(dim, 0, 1)
+        small = narrowed(field)
         for dim in range(field.dim()):
             if dim not in dims:
                 small = small.all(dim, keepdim=True)
@@ -100,14 +97,10 @@ class _DropFlow(Flow):
 
     def joined(self, fields: Sequence[Tensor]) -> Tensor:
         dims = {dim for field in fields for dim in varying(field)}
-        shape = fields[0].shape
         joint = torch.zeros(1, dtype=torch.bool)
         for field in fields:
-            for dim, size in enumerate(shape):
-                if size > 1 and dim not in dims:
-                    field = field.narrow(dim, 0, 1)
-            joint = joint | field
-        return joint.expand(shape)
+            joint = joint | narrowed(field, dims)
+        return joint.expand(fields[0].shape)
 
     def couple(self, field: Tensor, dims: Sequence[int], part: Tensor) -> None:
         pass

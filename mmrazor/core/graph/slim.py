@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .attention import PrunedMultiheadAttention
 from .cuts import Cuts
+from .names import tensor_named
 
 
 def slim(model: nn.Module, cuts: Cuts) -> nn.Module:
@@ -80,16 +81,13 @@ def sliced_tensors(model: nn.Module, cuts: Cuts) -> dict[str, Tensor]:
 
 
 def _tensor(model: nn.Module, name: str) -> Tensor:
-    path, _, leaf = name.rpartition(".")
     try:
-        tensor = getattr(model.get_submodule(path), leaf)
+        return tensor_named(model, name)
     except AttributeError as err:
         raise ValueError(
             f"The cuts name '{name}', which {type(model).__name__} does not have. They "
             "belong to another model."
         ) from err
-    assert isinstance(tensor, Tensor)
-    return tensor
 
 
 def _finish_(model: nn.Module, cuts: Cuts) -> nn.Module:

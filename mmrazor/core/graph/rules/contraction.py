@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import Tensor
 
 from ..fields import (
@@ -55,13 +57,13 @@ def convolved(
     outputs, inputs = result.shape[1], x.shape[1]
     joint = [x.shape[0], groups, outputs // groups, inputs // groups]
     x_fields = []
-    for field in channels_only(flow, x, flow.of(x), 2):
+    for field in channels_only(flow, x, range(2)):
         lines = reshaped(without_last(field, x.dim() - 2), (joint[0], groups, joint[3]))
         if {1, 2} <= set(varying(lines)):
             flow.grid(lines, prefer=1)
         x_fields.append(lines[:, :, None, :])
     weight_fields = []
-    for field in channels_only(flow, weight, flow.of(weight), 2):
+    for field in channels_only(flow, weight, range(2)):
         two = without_last(field, weight.dim() - 2)
         if transposed:  # (inputs, outputs of a group)
             grid = reshaped(two, (groups, joint[3], joint[2])).transpose(1, 2)
@@ -96,16 +98,28 @@ def convolved(
     return [with_last(field, space).expand(result.shape) for field in fields]
 
 
-def channels_only(flow: Flow, tensor: Tensor, fields: Fields, keep: int) -> Fields:
-    """Freeze what lies along space, and return the fields of the first dims."""
+def channels_only(
+    flow: Flow,
+    tensor: Tensor,
+    keep: Collection[int],
+    reason: str = "lies along space or a kernel",
+) -> Fields:
+    """Freeze what lies along other dims, and return the fields over some.
+
+    Args:
+        flow: The flow.
+        tensor: The tensor.
+        keep: Dims along which channels may go.
+        reason: Why nothing goes along the others.
+    """
     kept = []
-    for field in fields:
+    for field in flow.of(tensor):
         inside = varying(field)
-        far = [dim for dim in inside if dim >= keep]
-        near = tuple(dim for dim in inside if dim < keep)
-        for dim in far:
-            flow.forbid(field, dim, "lies along space or a kernel")
-        if far and near:
+        near = tuple(dim for dim in inside if dim in keep)
+        for dim in inside:
+            if dim not in keep:
+                flow.forbid(field, dim, reason)
+        if near and len(near) < len(inside):
             field = flow.project(field, near)
         if near:
             kept.append(field)
@@ -162,11 +176,9 @@ def linear(flow: Flow, call: OpCall) -> None:
     flow.set(flat, [reshaped(f, flat.shape) for f in flow.of(x)])
     fields = [reshaped(f, call.result.shape) for f in multiplied(flow, flat, weight_t)]
     if bias is not None:
-        lead = (None,) * (call.result.dim() - 1)
-        bias_shape = [1] * (call.result.dim() - 1) + list(bias.shape)
         operands = [
             (list(call.result.shape), fields),
-            (bias_shape, [f[lead] for f in flow.of(bias)]),
+            aligned(bias, flow.of(bias), call.result.dim()),
         ]
         fields = flow.merge(operands, call.result.shape)
     flow.set(call.result, fields)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..fields import line_field, squeezed, varying
+from ..fields import line_field, squeezed
 from ..flow import Flow
 from ..trace import OpCall, tensors_in
 from .contraction import channels_only, convolved
@@ -17,7 +17,7 @@ from .table import rule
 def _pooled(flow: Flow, x: Tensor, result: Tensor) -> None:
     """Hand on the channels of a feature map to regions pooled from it."""
     fields = []
-    for field in channels_only(flow, x, flow.of(x), 2):
+    for field in channels_only(flow, x, range(2)):
         line = squeezed(field)
         if line.dim() == 1 and len(line) == result.shape[1]:
             fields.append(line_field(line, result.shape, 1))
@@ -109,9 +109,9 @@ def deformable_attention(flow: Flow, call: OpCall) -> None:
     """Multi-scale deformable attention: values (B, T, heads, width), ..., weights."""
     value, result = call.args[0], call.result
     heads, width = value.shape[2:]
-    operands = [([heads, width], _narrowed(flow, value, (2, 3)))]
+    operands = [([heads, width], _over(flow, value, (2, 3)))]
     for tensor in call.args[3:5]:  # locations and weights, heads along dim 2 as well
-        lines = [field[:, None] for field in _narrowed(flow, tensor, (2,))]
+        lines = [field[:, None] for field in _over(flow, tensor, (2,))]
         operands.append(([heads, 1], lines))
     fields = []
     for field in flow.merge(operands, [heads, width], prefer=[0]):
@@ -120,21 +120,8 @@ def deformable_attention(flow: Flow, call: OpCall) -> None:
     flow.set(result, fields)
 
 
-def _narrowed(flow: Flow, tensor: Tensor, dims: tuple[int, ...]) -> list[Tensor]:
+def _over(flow: Flow, tensor: Tensor, dims: tuple[int, ...]) -> list[Tensor]:
     """Return the fields over some dims alone; nothing goes along the others."""
-    kept = []
-    for field in flow.of(tensor):
-        inside = varying(field)
-        for dim in inside:
-            if dim not in dims:
-                flow.forbid(field, dim, "are the points of deformable attention")
-        near = tuple(dim for dim in inside if dim in dims)
-        if not near:
-            continue
-        if len(near) < len(inside):
-            field = flow.project(field, near)
-        for dim in reversed(range(field.dim())):
-            if dim not in dims:
-                field = field.select(dim, 0)
-        kept.append(field)
-    return kept
+    reason = "are the points of deformable attention"
+    place = tuple(slice(None) if d in dims else 0 for d in range(tensor.dim()))
+    return [field[place] for field in channels_only(flow, tensor, dims, reason)]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..fields import compacted, varying
+from ..fields import compacted, narrowed, varying
 from ..flow import Fields, Flow
 from ..trace import OpCall
 from .table import argument, rule
@@ -89,16 +89,8 @@ def gather(flow: Flow, call: OpCall) -> None:
         if dim in inside or not whole:
             flow.freeze([field], "is gathered along its channels")
             continue
-        fields.append(_narrowed(field).expand(call.result.shape))
+        fields.append(narrowed(field).expand(call.result.shape))
     flow.set(call.result, fields)
-
-
-def _narrowed(field: Tensor) -> Tensor:
-    inside = varying(field)
-    for dim, size in enumerate(field.shape):
-        if dim not in inside and size > 1:
-            field = field.narrow(dim, 0, 1)
-    return field
 
 
 @rule("aten::index_put", "aten::_index_put_impl", "aten::index_copy", "aten::index_add")

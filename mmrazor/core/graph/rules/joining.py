@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..fields import compacted, line_field, varying
+from ..fields import compacted, line_field, narrowed, varying
 from ..flow import Fields, Flow
 from ..trace import OpCall
 from .table import argument, rule
@@ -72,10 +72,7 @@ def _joined(
             piece = line_field(flow.fresh(tensor.shape[dim]), tensor.shape, dim)
             if tensor.shape[dim] > 1:
                 flow.forbid(piece, dim, "is joined with a tensor of fixed size")
-        for d, size in enumerate(piece.shape):
-            if d not in dims and size > 1:
-                piece = piece.narrow(d, 0, 1)
-        pieces.append(piece)
+        pieces.append(narrowed(piece, dims))
     joined = compacted(torch.cat(pieces, dim))
     if len(varying(joined)) > 1:
         flow.grid(joined)

@@ -155,7 +155,7 @@ def spatial(flow: Flow, call: OpCall) -> None:
     depth = next(n for n in (1, 2, 3) if f"{n}d" in call.name)
     for result in tensors_in(call.result):
         keep = x.dim() - depth
-        fields = channels_only(flow, x, flow.of(x), keep)
+        fields = channels_only(flow, x, range(keep))
         lines = [with_last(without_last(field, depth), depth) for field in fields]
         flow.set(result, [line.expand(result.shape) for line in lines])
 
@@ -165,8 +165,8 @@ def grid_sampler(flow: Flow, call: OpCall) -> None:
     """Sample space at given points; heads in the batch stay with their points."""
     x, grid, result = call.args[0], call.args[1], call.result
     space = x.dim() - 2
-    fields = [without_last(f, space) for f in channels_only(flow, x, flow.of(x), 2)]
-    points = channels_only(flow, grid, flow.of(grid), 1)
+    fields = [without_last(f, space) for f in channels_only(flow, x, range(2))]
+    points = channels_only(flow, grid, range(1))
     points = [without_last(f, grid.dim() - 1)[:, None] for f in points]
     operands = [(list(x.shape[:2]), fields), ([len(grid), 1], points)]
     merged = flow.merge(operands, x.shape[:2])
@@ -179,7 +179,7 @@ def im2col(flow: Flow, call: OpCall) -> None:
     x, kernel, result = call.args[0], call.args[1], call.result
     times = kernel[0] * kernel[1]
     fields = []
-    for field in channels_only(flow, x, flow.of(x), x.dim() - 2):
+    for field in channels_only(flow, x, range(x.dim() - 2)):
         lines = field[..., 0, 0]
         wide = (
             lines.repeat_interleave(times, dim=-1)
@@ -198,7 +198,7 @@ def col2im(flow: Flow, call: OpCall) -> None:
     times = kernel[0] * kernel[1]
     channels = result.shape[-3]
     fields = []
-    for field in channels_only(flow, x, flow.of(x), x.dim() - 1):
+    for field in channels_only(flow, x, range(x.dim() - 1)):
         lead = list(x.shape[:-2])
         grid = reshaped(field[..., 0], (*lead, channels, times))
         if len(lead) + 1 in varying(grid):

@@ -74,6 +74,9 @@ def dims_of(value: Any, ndim: int) -> list[int]:
     return [dim % ndim if ndim else 0 for dim in values]
 
 
+# Matrix products, and where their first factor stands among the arguments.
+PRODUCTS = {"aten::mm": 0, "aten::bmm": 0, "aten::addmm": 1, "aten::baddbmm": 1}
+
 _REDUCTIONS = (
     "sum mean amax amin max min argmax argmin var std var_mean std_mean norm "
     "linalg_vector_norm logsumexp prod any all median nanmean nansum count_nonzero "

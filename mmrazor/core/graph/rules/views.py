@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..fields import compacted, reshaped, varying
+from ..fields import compacted, narrowed, reshaped, varying
 from ..flow import Fields, Flow
 from ..trace import OpCall
 from .slicing import keep_picked
@@ -83,13 +83,10 @@ _SAME_CALL: dict[str, Callable[..., Any]] = {
     "unfold": lambda x, dim, size, step: x.unfold(dim, size, step),
     "flip": torch.flip,
     "rot90": torch.rot90,
-    "tril": torch.tril,
-    "triu": torch.triu,
-    "real": lambda x: x,
 }
 
 
-@rule(*(f"aten::{name}" for name in _SAME_CALL if name not in ("tril", "triu", "real")))
+@rule(*(f"aten::{name}" for name in _SAME_CALL))
 def move(flow: Flow, call: OpCall) -> None:
     """Do to the fields what is done to the tensor."""
     name = call.name.removeprefix("aten::")
@@ -150,11 +147,8 @@ def repeat(flow: Flow, call: OpCall) -> None:
     for field in flow.of(source):
         field = field[(None,) * lead]
         inside = set(varying(field))
-        small = field
-        for dim, size in enumerate(field.shape):
-            if dim not in inside and size > 1:
-                small = small.narrow(dim, 0, 1)
-        tiled = small.repeat([n if d in inside else 1 for d, n in enumerate(times)])
+        counts = [n if d in inside else 1 for d, n in enumerate(times)]
+        tiled = narrowed(field).repeat(counts)
         fields.append(compacted(tiled).expand(result.shape))
     flow.set(result, fields)
 
