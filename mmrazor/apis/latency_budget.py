@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from mmengine.model import BaseDataPreprocessor
+from torch import nn
 
 from ..core.cost import measure_latency
 from ..core.graph import ChannelGraph
@@ -114,7 +115,8 @@ def latency_on(device: str | torch.device, model: nn.Module, inputs: Any) -> flo
         inputs: What it is called with.
     """
     if torch.device(device).type != "cpu":
-        model, inputs = copy.deepcopy(model).to(device), _moved(inputs, device)
+        model = copy.deepcopy(model).to(device)
+        inputs = _moved(inputs, device)
     once = measure_latency(model, inputs, warmup=1, repeats=1).median_ms
     repeats = int(min(50, max(3, _SECONDS * 1e3 / max(once, 1e-3))))
     return measure_latency(model, inputs, warmup=1, repeats=repeats).median_ms
@@ -146,12 +148,6 @@ def _unreachable(least: float, dense: float, high: float, smallest: Pruned) -> s
     )
 
 
-def _moved(value: Any, device: str | torch.device) -> Any:
+def _moved(inputs: Any, device: str | torch.device) -> Any:
     """Return nested inputs with everything that can be moved on a device."""
-    if isinstance(value, Tensor) or hasattr(value, "all_items"):
-        return value.to(device)
-    if isinstance(value, Mapping):
-        return {key: _moved(item, device) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_moved(item, device) for item in value)
-    return value
+    return BaseDataPreprocessor().to(device).cast_data(inputs)

@@ -19,6 +19,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..forward import map_tensors
 from .source import Source
 from .targets import Listen, find_target
 
@@ -171,10 +172,10 @@ class Recorder:
         if self._sources[text].kind == "param":
             return value
         if text in self._overwritten:
-            return _map_tensors(value, Tensor.clone)
-        _map_tensors(value, lambda tensor: self._watch(text, tensor))
+            return map_tensors(value, Tensor.clone)
+        map_tensors(value, lambda tensor: self._watch(text, tensor))
         if self._usual_calls is None:
-            return _map_tensors(value, Tensor.clone)
+            return map_tensors(value, Tensor.clone)
         return value
 
     def _watch(self, text: str, tensor: Tensor) -> Tensor:
@@ -219,15 +220,3 @@ class Recorder:
             "the forward pass. Check that this mode of the model uses it; a module "
             "whose .forward() is called directly, past __call__, cannot be recorded."
         )
-
-
-def _map_tensors(value: Any, function: Any) -> Any:
-    if isinstance(value, Tensor):
-        return function(value)
-    if isinstance(value, dict):
-        return {key: _map_tensors(v, function) for key, v in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_map_tensors(v, function) for v in value))
-    if isinstance(value, (tuple, list)):
-        return type(value)(_map_tensors(v, function) for v in value)
-    return value

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..forward import call_model
+from ..forward import call_model, map_tensors
 from .channel_graph import ChannelGraph
 from .cuts import Cuts
 from .difference import compared, finite_share, relative_difference, sampled
@@ -46,8 +46,8 @@ def verify(
     Raises:
         Exception: Whatever the slimmed model raises if it does not run.
     """
-    expected, actual = _outputs(graph, kept, slimmed, inputs)
-    return relative_difference(expected, actual)
+    expected = _silenced(graph, kept, inputs)
+    return relative_difference(expected, _run(slimmed, inputs))
 
 
 def verify_cuts(
@@ -128,18 +128,9 @@ def _in_double(
     try:
         with _swapped(graph.model, lambda _, tensor, __: tensor.double()):
             again = slim(graph.model, cuts)
-            return compare(graph, kept, again, _double(inputs))
+            return compare(graph, kept, again, map_tensors(inputs, _double))
     except (RuntimeError, TypeError, ValueError):  # an operation without float64
         return default
-
-
-def _outputs(
-    graph: ChannelGraph,
-    kept: Mapping[str, Sequence[int]],
-    slimmed: nn.Module,
-    inputs: Any,
-) -> tuple[Any, Any]:
-    return _silenced(graph, kept, inputs), _run(slimmed, inputs)
 
 
 def _silenced(
@@ -168,14 +159,8 @@ def unsteadiness(model: nn.Module, inputs: Any) -> float:
     return relative_difference(first, _run(model, inputs, seed=1))
 
 
-def _double(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.double() if value.is_floating_point() else value
-    if isinstance(value, Mapping):
-        return {key: _double(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_double(item) for item in value)
-    return value
+def _double(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 @contextmanager
