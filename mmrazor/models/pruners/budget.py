@@ -19,14 +19,12 @@ from torch import Tensor
 from ...core.cost import CostTable
 from ...core.graph.channel_group import ChannelGroup
 from .meter import (
-    BudgetError,
     CostMeter,
     Latency,
     check_low,
-    fits_limits,
-    unreachable,
+    reachable_fits,
 )
-from .ranking import allowed_widths, global_counts, local_counts, top_units
+from .ranking import allowed_widths, ranked_counts, top_units
 
 Bound: TypeAlias = "float | Sequence[float]"
 _RANKINGS = ("global", "local")
@@ -164,18 +162,11 @@ def kept_units(
     }
     meter = CostMeter(table, list(budget.bounds()), latency_ms)
     limits = budget.limits(meter.costs({}))
-    fits = fits_limits(meter, limits)
     least = {name: ladder.start for name, ladder in widths.items()}
-    if not fits(least):
-        settings = f"min_keep ({min_keep}) or divisor ({divisor})"
-        raise BudgetError(
-            unreachable(meter, limits, least, settings), meter.costs(least)
-        )
-    if ranking == "local":
-        sizes = {name: len(array) for name, array in arrays.items()}
-        counts = local_counts(sizes, widths, fits)
-    else:
-        counts = global_counts(arrays, widths, fits)
+    settings = f"min_keep ({min_keep}) or divisor ({divisor})"
+    fits = reachable_fits(meter, limits, least, settings)
+    sizes = {name: len(array) for name, array in arrays.items()}
+    counts = ranked_counts(ranking, arrays, sizes, widths, fits)
     check_low(meter, limits, counts)
     return {name: top_units(arrays[name], count) for name, count in counts.items()}
 

@@ -75,6 +75,27 @@ def fits_limits(meter: CostMeter, limits: Limits) -> Fits:
     return fits
 
 
+def reachable_fits(
+    meter: CostMeter, limits: Limits, least: Mapping[str, int], settings: str
+) -> Fits:
+    """Return what :func:`fits_limits` does, if the least counts fit.
+
+    Args:
+        meter: The costs.
+        limits: Lowest and highest cost by name.
+        least: The least counts.
+        settings: What would lower them, for the error.
+
+    Raises:
+        BudgetError: If they do not; it names the least cost and what holds it.
+    """
+    fits = fits_limits(meter, limits)
+    if not fits(dict(least)):
+        text = unreachable(meter, limits, least, settings)
+        raise BudgetError(text, meter.costs(least))
+    return fits
+
+
 def unreachable(
     meter: CostMeter, limits: Limits, least: Mapping[str, int], settings: str
 ) -> str:

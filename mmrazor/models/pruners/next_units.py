@@ -13,14 +13,13 @@ from torch import Tensor
 
 from ...core.graph.channel_group import ChannelGroup
 from .budget import Budget, channels_per_unit, check_settings
-from .meter import BudgetError, CostMeter, Limits, check_low, fits_limits, unreachable
+from .meter import CostMeter, Limits, check_low, fits_limits, reachable_fits
 from .pruning_state import PruningState
 from .ranking import (
     Fits,
     allowed_widths,
     floor_width,
-    global_counts,
-    local_counts,
+    ranked_counts,
     top_units,
 )
 
@@ -107,13 +106,9 @@ class Selection:
             BudgetError: If they do not; it names the least cost and what holds it.
         """
         meter, limits = self.meter(state), self.limits(state, share)
-        fits = fits_limits(meter, limits)
         least = {group.name: self.widths(group, state).start for group in groups}
-        if not fits(least):
-            settings = f"min_keep ({self.min_keep}) or divisor ({self.divisor})"
-            text = unreachable(meter, limits, least, settings)
-            raise BudgetError(text, meter.costs(least))
-        return fits
+        settings = f"min_keep ({self.min_keep}) or divisor ({self.divisor})"
+        return reachable_fits(meter, limits, least, settings)
 
     def units(
         self,
@@ -137,11 +132,8 @@ class Selection:
         arrays = {group.name: _checked(group, scores[group.name]) for group in groups}
         fits = self.check_reachable(groups, state, share)
         widths = {group.name: self.widths(group, state) for group in groups}
-        if self.ranking == "local":
-            sizes = {group.name: state.sizes[group.name] for group in groups}
-            counts = local_counts(sizes, widths, fits)
-        else:
-            counts = global_counts(arrays, widths, fits)
+        sizes = {group.name: state.sizes[group.name] for group in groups}
+        counts = ranked_counts(self.ranking, arrays, sizes, widths, fits)
         check_low(self.meter(state), self.limits(state, share), counts)
         return {name: top_units(arrays[name], count) for name, count in counts.items()}
 

@@ -184,6 +184,27 @@ def global_counts(
     return counts
 
 
+def ranked_counts(
+    ranking: str,
+    scores: Mapping[str, np.ndarray],
+    sizes: Mapping[str, int],
+    widths: Mapping[str, range],
+    fits: Fits,
+) -> Counts:
+    """Return :func:`local_counts` or :func:`global_counts`.
+
+    Args:
+        ranking: ``local`` or ``global``.
+        scores: Of every unit by group.
+        sizes: What shares refer to, by group.
+        widths: Allowed widths by group.
+        fits: Tells whether counts meet the budget; the least widths have to.
+    """
+    if ranking == "local":
+        return local_counts(sizes, widths, fits)
+    return global_counts(scores, widths, fits)
+
+
 def top_units(scores: np.ndarray, count: int) -> list[int]:
     """Return the units with the highest scores, ascending; of equal ones the first.
 
