@@ -42,6 +42,7 @@ class Slot:
             tensor: The parameter, its gradient, or another tensor of its shape.
 
         Example:
+            >>> import torch
             >>> slot = Slot('w', 1, torch.tensor([[0], [1]]), 'in')
             >>> slot.rows(torch.tensor([[1., 2.], [3., 4.]])).tolist()
             [[1.0, 3.0], [2.0, 4.0]]
