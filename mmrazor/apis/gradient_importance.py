@@ -14,7 +14,6 @@ from ..models.pruners import (
     FisherImportance,
     Importance,
     ImportanceError,
-    TaylorImportance,
     build_importance,
     cost_table,
 )
@@ -56,7 +55,7 @@ def reads_gradients(importance: Any) -> bool:
     """
     if _is_fisher(importance):
         return not isinstance(importance, Importance)
-    return isinstance(build_importance(importance), TaylorImportance)
+    return build_importance(importance).reads_gradients
 
 
 def batch_size_for(importance: Any, default: int) -> int:

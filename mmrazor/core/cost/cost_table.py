@@ -15,7 +15,7 @@ from math import prod
 import numpy as np
 
 from .cost import ModuleCost, _with_parents
-from .product import Product
+from .product import PlainProduct, Product
 
 _INT64_MAX = 2**63 - 1
 
@@ -89,6 +89,17 @@ class CostTable:
             for _, row, factor in parts:
                 total[row] += factor
         self.dense = self.cost({})
+
+    @classmethod
+    def of(
+        cls,
+        groups: Mapping[str, int],
+        macs: Iterable[PlainProduct],
+        params: Iterable[PlainProduct],
+    ) -> CostTable:
+        """Make a table from plain ``(module, factor, dims)``, see ``Product.of``."""
+        products = ([Product.of(*term) for term in terms] for terms in (macs, params))
+        return cls(groups, *products)
 
     def cost(self, kept: Mapping[str, int]) -> TableCost:
         """Return the cost when each group keeps this many units.

@@ -9,6 +9,7 @@ from math import prod
 from typing import TypeAlias
 
 PlainExtent: TypeAlias = "tuple[int, Mapping[str, int]]"
+PlainProduct: TypeAlias = "tuple[str, int, Iterable[PlainExtent]]"
 
 
 @dataclass(frozen=True)

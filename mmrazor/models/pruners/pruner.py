@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from ...core.cost import Cost, CostTable, Product, count_cost
+from ...core.cost import Cost, CostTable, count_cost
 from ...core.graph import ChannelGraph, channel_graph, checked_slimming
 from ...core.graph.belongs import shapes_of
 from ...core.graph.cuts import Cuts
@@ -123,11 +123,7 @@ def prune_graph(
 def cost_table(graph: ChannelGraph) -> CostTable:
     """Return the exact cost of every choice of channels of a graph."""
     macs, params = graph.products()
-    return CostTable(
-        graph.sizes(),
-        [Product.of(*term) for term in macs],
-        [Product.of(*term) for term in params],
-    )
+    return CostTable.of(graph.sizes(), macs, params)
 
 
 def search_space(graph: ChannelGraph) -> SearchSpace:

@@ -10,10 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
-from ...core.cost import CostTable, Product, TableCost
+from ...core.cost import CostTable, TableCost
 from ...core.graph import ChannelGraph
 from ...core.graph.compose import composed
 from ...core.graph.cuts import Cuts
+from ...core.graph.products import ProductTerm
 from ...core.space import KeepChannels, SearchSpace, Subnet
 
 FORMAT = "mmrazor.pruning/1"
@@ -21,9 +22,6 @@ FORMAT = "mmrazor.pruning/1"
 
 class PruningStateError(ValueError):
     """What a checkpoint says of pruning is damaged, or is that of another model."""
-
-
-Term = tuple[str, int, tuple[tuple[int, dict[str, int]], ...]]
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,8 @@ class PruningState:
 
     sizes: dict[str, int]
     shapes: dict[str, list[int]] = field(repr=False)
-    macs: list[Term] = field(repr=False)
-    params: list[Term] = field(repr=False)
+    macs: list[ProductTerm] = field(repr=False)
+    params: list[ProductTerm] = field(repr=False)
     cuts: Cuts = field(default_factory=Cuts, repr=False)
     kept: dict[str, list[int]] = field(default_factory=dict, repr=False)
     frozen: dict[str, str] = field(default_factory=dict)
@@ -78,11 +76,7 @@ class PruningState:
         Args:
             sizes: Units to choose from by group; default are the original's.
         """
-        return CostTable(
-            sizes or self.sizes,
-            [Product.of(*term) for term in self.macs],
-            [Product.of(*term) for term in self.params],
-        )
+        return CostTable.of(sizes or self.sizes, self.macs, self.params)
 
     def dense_cost(self) -> TableCost:
         """Return what the original costs."""
@@ -181,11 +175,11 @@ class PruningState:
             ) from err
 
 
-def _term(item: Any) -> Term:
+def _term(item: Any) -> ProductTerm:
     module, factor, dims = item
     return str(module), int(factor), tuple((int(c), dict(per)) for c, per in dims)
 
 
-def _plain_term(term: Term) -> list[Any]:
+def _plain_term(term: ProductTerm) -> list[Any]:
     module, factor, dims = term
     return [module, factor, [[const, dict(per_unit)] for const, per_unit in dims]]
