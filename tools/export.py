@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from mmengine.config import DictAction
 from rich.console import Console
 
+from mmrazor.apis.arguments import add_cfg_options, add_image_size
 from mmrazor.apis.export import export_model, summary_table
 
 
@@ -20,20 +20,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--name", help="file name without suffix; default: the config's"
     )
-    parser.add_argument(
-        "--image-size",
-        type=int,
-        nargs="+",
-        metavar="PIXELS",
-        help="height and width, or one number; default: as the test pipeline makes",
-    )
+    add_image_size(parser)
     parser.add_argument("--no-onnx", action="store_true", help="write no ONNX file")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="changes to the config: key=value, nested keys with dots",
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
 from rich.console import Console
 
+from mmrazor.apis.arguments import add_cfg_options, add_image_size
 from mmrazor.apis.cost_report import cost_report
 
 
@@ -14,23 +14,12 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="of an algorithm or of a plain host model")
-    parser.add_argument(
-        "--image-size",
-        type=int,
-        nargs="+",
-        metavar="PIXELS",
-        help="height and width, or one number; default: as the test pipeline makes",
-    )
+    add_image_size(parser)
     parser.add_argument(
         "--depth", type=int, default=2, help="of the modules shown; default: 2"
     )
     parser.add_argument("--json", type=Path, help="write everything to this file")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="changes to the config: key=value, nested keys with dots",
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

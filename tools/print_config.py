@@ -4,8 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
+from mmrazor.apis.arguments import add_cfg_options
 from mmrazor.apis.run_config import load_config
 from mmrazor.core.files import write_atomically
 
@@ -15,20 +14,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="a file, or e.g. 'mmrazor::<folder>/<name>.py'")
     parser.add_argument("--save-path", type=Path, help="write it to this .py file too")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="changes to the config: key=value, nested keys with dots, lists as "
-        'key="[a,b]"',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args()
     try:
-        cfg = load_config(args.config)
+        cfg = load_config(args.config, args.cfg_options)
     except (FileNotFoundError, ModuleNotFoundError, ValueError) as err:
         sys.exit(f"error: {err}")
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
     sys.stdout.write(cfg.pretty_text + "\n")
     if args.save_path:
         write_atomically(args.save_path, lambda path: path.write_text(cfg.pretty_text))

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from mmengine.config import DictAction
 from rich.console import Console
 
+from mmrazor.apis.arguments import add_cfg_options, add_image_size
 from mmrazor.apis.prune_config import prune_config
 from mmrazor.apis.prune_options import parse_budget, parse_importance, parse_min_keep
 from mmrazor.apis.prune_report import report
@@ -52,13 +52,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--ignore", nargs="+", default=(), metavar="MODULE", help="keeps its size"
     )
-    parser.add_argument(
-        "--image-size",
-        type=int,
-        nargs="+",
-        metavar="PIXELS",
-        help="height and width, or one number; default: as the test pipeline makes",
-    )
+    add_image_size(parser)
     parser.add_argument(
         "--calib-batches",
         type=int,
@@ -75,12 +69,7 @@ def parse_args() -> argparse.Namespace:
         "--name", help="file name without suffix; default: the config's and _pruned"
     )
     parser.add_argument("--no-onnx", action="store_true", help="write no ONNX file")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="changes to the config: key=value, nested keys with dots",
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
 from rich.console import Console
 
+from mmrazor.apis.arguments import add_cfg_options, add_image_size
 from mmrazor.apis.channel_picture import draw_channels
 from mmrazor.apis.channel_report import channel_report
 
@@ -16,24 +16,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="of an algorithm or of a plain host model")
     parser.add_argument("checkpoint", nargs="?", help="its weights; not needed")
-    parser.add_argument(
-        "--image-size",
-        type=int,
-        nargs="+",
-        metavar="PIXELS",
-        help="height and width, or one number; default: as the test pipeline makes",
-    )
+    add_image_size(parser)
     parser.add_argument(
         "--ignore", nargs="+", default=(), metavar="MODULE", help="keeps its size"
     )
     parser.add_argument("--json", type=Path, help="write everything to this file")
     parser.add_argument("--picture", type=Path, help="draw it (.png, .svg)")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="changes to the config: key=value, nested keys with dots",
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from mmengine.config import DictAction
 from rich.console import Console
 
+from mmrazor.apis.arguments import add_cfg_options
 from mmrazor.apis.sparsify import sparsify, summary
 
 
@@ -50,12 +50,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--name", help="file name without suffix; default: the config's and the method"
     )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="changes to the config: key=value, nested keys with dots",
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

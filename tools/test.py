@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
+from mmrazor.apis.arguments import add_cfg_options
 from mmrazor.apis.run_config import (
     LAUNCHERS,
     RunConfigError,
@@ -26,13 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("checkpoint", help="weights of the algorithm or bare model")
     parser.add_argument("--work-dir", help="folder for logs")
     parser.add_argument("--out", type=Path, help="JSON file for the metrics")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="changes to the config: key=value, nested keys with dots, lists as "
-        'key="[a,b]"',
-    )
+    add_cfg_options(parser)
     parser.add_argument(
         "--launcher", choices=LAUNCHERS, default="none", help="who starts the processes"
     )

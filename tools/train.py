@@ -4,8 +4,7 @@ import argparse
 import os
 import sys
 
-from mmengine.config import DictAction
-
+from mmrazor.apis.arguments import add_cfg_options
 from mmrazor.apis.run_config import LAUNCHERS, RunConfigError, run_config
 from mmrazor.apis.train import train
 
@@ -33,13 +32,7 @@ def parse_args() -> argparse.Namespace:
         help="scale the learning rate to the batch size of all processes",
     )
     parser.add_argument("--seed", type=int, help="seed of all random numbers")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="changes to the config: key=value, nested keys with dots, lists as "
-        'key="[a,b]"',
-    )
+    add_cfg_options(parser)
     parser.add_argument(
         "--launcher", choices=LAUNCHERS, default="none", help="who starts the processes"
     )

@@ -50,7 +50,7 @@ def init_model(
         FileNotFoundError: If config or checkpoint does not exist.
         ValueError: If the weights do not fit.
     """
-    cfg = load_config(Path(config) if isinstance(config, os.PathLike) else config)
+    cfg = load_config(config)
     bare = bare_config(cfg)
     model = build_architecture(bare)
     classes: dict[str, Any] = {}

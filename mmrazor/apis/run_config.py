@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +36,30 @@ class RunConfigError(ValueError):
     """A fault in a config, or in what it names, found before training starts."""
 
 
-def load_config(config: str | Path | Config) -> Config:
-    """Read a config.
+def load_config(
+    config: str | os.PathLike[str] | Config,
+    cfg_options: Mapping[str, Any] | None = None,
+) -> Config:
+    """Read a config, with changes.
 
     Args:
         config: A file, the config of an installed library such as
             ``'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'`` or
             ``'mmrazor::distill/...'``, or a Config, of which a copy is returned.
+        cfg_options: Changes to it, with dotted keys.
 
     Raises:
         FileNotFoundError: If there is no such config; near names are listed.
         RunConfigError: If the file is not valid.
     """
-    if isinstance(config, Config):
-        return copy.deepcopy(config)
-    path = compat.find_config(config)
+    cfg = copy.deepcopy(config) if isinstance(config, Config) else _read(config)
+    if cfg_options:
+        cfg.merge_from_dict(dict(cfg_options))
+    return cfg
+
+
+def _read(config: str | os.PathLike[str]) -> Config:
+    path = compat.find_config(config if isinstance(config, str) else Path(config))
     try:
         return compat.read_config(path)
     except _UNREADABLE as err:
@@ -63,7 +74,7 @@ def load_config(config: str | Path | Config) -> Config:
 
 
 def run_config(
-    config: str | Path | Config,
+    config: str | os.PathLike[str] | Config,
     *,
     work_dir: str | Path | None = None,
     cfg_options: dict[str, Any] | None = None,
@@ -107,9 +118,7 @@ def run_config(
         FileNotFoundError: If the config or a checkpoint does not exist.
         RunConfigError: If options or keys do not fit together.
     """
-    cfg = load_config(config)
-    if cfg_options:
-        cfg.merge_from_dict(cfg_options)
+    cfg = load_config(config, cfg_options)
     cfg.launcher = launcher or cfg.get("launcher") or "none"
     if cfg.launcher not in LAUNCHERS:
         raise RunConfigError(f"launcher='{cfg.launcher}' is none of {LAUNCHERS}.")
