@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.cost import Cost, count_cost
-from ..core.files import write_atomically
+from ..core.files import write_json
 from ..core.graph import ChannelGraph, channel_graph, example_inputs
 from ..models.pruners import channels_per_unit
 from .prune_report import left_alone_table
@@ -65,8 +64,7 @@ class ChannelReport:
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write :meth:`to_dict` to a JSON file."""
-        text = json.dumps(self.to_dict(), indent=1) + "\n"
-        return write_atomically(Path(path), lambda place: place.write_text(text))
+        return write_json(Path(path), self.to_dict())
 
     def layers(self, name: str, role: str = "out") -> list[str]:
         """Return the modules that make, or read, the channels of a group."""
@@ -128,9 +126,7 @@ def channel_report(
         FileNotFoundError: If config or checkpoint does not exist.
         ValueError: If the checkpoint does not fit or the model refuses the inputs.
     """
-    cfg = load_config(Path(config) if isinstance(config, os.PathLike) else config)
-    if cfg_options:
-        cfg.merge_from_dict(dict(cfg_options))
+    cfg = load_config(config, cfg_options)
     source = PruneSource.of(cfg, checkpoint)
     size = source.image_size(image_size)
     inputs = example_inputs(source.model, size)

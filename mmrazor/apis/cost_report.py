@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.cost import Cost, count_cost
-from ..core.files import write_atomically
+from ..core.files import write_json
 from ..core.graph import example_inputs
 from .prune_source import PruneSource
 from .run_config import load_config
@@ -49,8 +48,7 @@ class CostReport:
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write :meth:`to_dict` to a JSON file."""
-        text = json.dumps(self.to_dict(), indent=1) + "\n"
-        return write_atomically(Path(path), lambda place: place.write_text(text))
+        return write_json(Path(path), self.to_dict())
 
     def tables(self, depth: int = 2) -> Group:
         """Return modules down to a depth, and what was not counted.
@@ -98,9 +96,7 @@ def cost_report(
         FileNotFoundError: If the config does not exist.
         ValueError: If the model refuses the inputs.
     """
-    cfg = load_config(Path(config) if isinstance(config, os.PathLike) else config)
-    if cfg_options:
-        cfg.merge_from_dict(dict(cfg_options))
+    cfg = load_config(config, cfg_options)
     source = PruneSource.of(cfg)
     size = source.image_size(image_size)
     cost = count_cost(source.model, example_inputs(source.model, size))

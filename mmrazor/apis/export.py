@@ -19,14 +19,14 @@ from ..core.files import write_atomically
 from ..core.graph import example_inputs
 from ..core.space import Subnet
 from ..models.architectures import build_architecture, load_weights
-from ..models.architectures.checkpoint import checkpoint_file, read_checkpoint
+from ..models.architectures.checkpoint import checkpoint_file
 from ..models.architectures.resolve import is_pruned
 from .bare_config import bare_config, pruned_model
 from .image_size import test_image_size
 from .onnx import OnnxExportError, OnnxInfo, export_onnx
 from .pruning_run import subnet_in
 from .run_config import load_config
-from .weights_file import size_text, write_weights
+from .weights_file import size_text, stored_meta, write_weights
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,7 @@ def export_model(
         OnnxExportError: If ONNX cannot express the model; the other files are there.
         ValueError: If the checkpoint does not fit, or the config needs mmrazor.
     """
-    cfg = load_config(Path(config) if isinstance(config, os.PathLike) else config)
-    if cfg_options:
-        cfg.merge_from_dict(dict(cfg_options))
+    cfg = load_config(config, cfg_options)
     bare = bare_config(cfg)
     source = checkpoint_file(checkpoint)
     folder = Path(out_dir) if out_dir is not None else source.parent / "export"
@@ -153,12 +151,8 @@ def _size(image_size: Sequence[int]) -> tuple[int, int]:
 
 def _dataset_meta(source: Path, bare: Config) -> dict[str, Any]:
     """Return class names and palette, of the checkpoint or else of the test set."""
-    meta = read_checkpoint(source).get("meta") or {}
-    found = meta.get("dataset_meta")
-    if not found:
-        loader = bare.get("test_dataloader") or {}
-        found = (loader.get("dataset") or {}).get("metainfo") or {}
-    return dict(found)
+    loader = bare.get("test_dataloader") or {}
+    return stored_meta(source) or (loader.get("dataset") or {}).get("metainfo") or {}
 
 
 def _take_cuts_(bare: Config, source: Path, path: Path) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from rich.console import Console
 from torch import nn
 
@@ -99,11 +101,16 @@ def prune_config(
     budget = Budget.parse(budget)
     calib_batches = _checked_batches(importance, calib_batches)
     steps = Steps(console)
-    cfg = load_config(Path(config) if isinstance(config, os.PathLike) else config)
-    if cfg_options:
-        cfg.merge_from_dict(dict(cfg_options))
+    cfg = load_config(config, cfg_options)
     with steps.step("Building the model"):
         source = PruneSource.of(cfg, checkpoint)
+        if source.weights is None:
+            print_log(
+                "No checkpoint: the weights are random, so the channels kept are too. "
+                "Costs and files are as they will be.",
+                logger="current",
+                level=logging.WARNING,
+            )
         size = source.image_size(image_size)
         inputs = example_inputs(source.model, size)
     with steps.step("Finding groups of channels"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 from torch import nn
 
 from ..core.graph.compose import composed
@@ -22,10 +20,11 @@ from ..models.architectures import (
     load_weights,
 )
 from ..models.architectures.build import weights_of
-from ..models.architectures.checkpoint import checkpoint_file, read_checkpoint
+from ..models.architectures.checkpoint import checkpoint_file
 from .bare_config import architecture_of
 from .image_size import test_image_size
 from .runner import explained_types
+from .weights_file import stored_meta
 
 
 @dataclass(frozen=True)
@@ -65,13 +64,6 @@ class PruneSource:
         model = _built(resolved)
         if weights is not None:
             load_weights(model, weights)
-        else:
-            print_log(
-                "No checkpoint: the weights are random, so the channels kept are too. "
-                "Costs and files are as they will be.",
-                logger="current",
-                level=logging.WARNING,
-            )
         return cls(cfg, resolved, model, weights)
 
     def image_size(self, given: Sequence[int] | None = None) -> tuple[int, int]:
@@ -102,11 +94,7 @@ class PruneSource:
 
     def dataset_meta(self) -> dict[str, Any]:
         """Return class names and palette, of the checkpoint or else of the test set."""
-        found: Any = None
-        if self.weights is not None:
-            found = (read_checkpoint(self.weights).get("meta") or {}).get(
-                "dataset_meta"
-            )
+        found = {} if self.weights is None else stored_meta(self.weights)
         dataset = (self._test_loader() or {}).get("dataset") or {}
         return dict(found or dataset.get("metainfo") or {})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..core.cost import measure_latency
-from ..core.files import write_atomically
+from ..core.files import write_json
 from ..core.graph import example_inputs
 from .export import ExportInfo, export_model
 from .infer import init_model
@@ -214,8 +213,7 @@ def _write_report(results: dict[str, Any], rows: list[ReportRow], folder: Path) 
         level=(f"teacher, last epoch: {teacher.top1:.2f} %", teacher.top1),
         title=f"Quickstart on {results['dataset']}, seed {results['seed']}",
     )
-    text = json.dumps(results, indent=2) + "\n"
-    write_atomically(folder / "results.json", lambda path: path.write_text(text))
+    write_json(folder / "results.json", results)
     with (folder / "table.txt").open("w", encoding="utf-8") as file:
         Console(file=file, width=100).print(comparison_table(rows))
 

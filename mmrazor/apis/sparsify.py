@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import BaseModel
@@ -20,13 +18,14 @@ from rich.console import Group
 from rich.text import Text
 from torch import nn
 
-from ..core.files import write_atomically
+from ..core.files import write_json
 from ..models.architectures import build_architecture, load_weights
-from ..models.architectures.checkpoint import checkpoint_file, read_checkpoint
+from ..models.architectures.checkpoint import checkpoint_file
 from ..models.pruners.semi_structured import SparsityReport, semi_structured_
 from .bare_config import architecture_of
 from .calibration_batches import calibration_batches
 from .run_config import run_config
+from .weights_file import stored_meta, write_weights
 
 _PRUNER = "SemiStructuredPruner"
 _DEFAULTS = {"n": 2, "m": 4, "skip": (), "layout": "flat", "damping": 0.01}
@@ -94,10 +93,7 @@ def sparsify(
         RunConfigError: If the config or the training set is faulty.
         ValueError: If the checkpoint does not fit, or pruning is impossible as asked.
     """
-    cfg = run_config(
-        Path(config) if isinstance(config, os.PathLike) else config,
-        cfg_options=dict(cfg_options or {}),
-    )
+    cfg = run_config(config, cfg_options=dict(cfg_options or {}))
     given = dict(n=n, m=m, skip=skip, layout=layout, damping=damping)
     settings = _settings(cfg, given)
     if calib_batches < 0:
@@ -124,19 +120,14 @@ def sparsify(
     folder = Path(out_dir) if out_dir is not None else source.parent / "sparse"
     stem = name or f"{Path(cfg.filename).stem if cfg.filename else 'model'}_{method}"
     weights_path, report_path = folder / f"{stem}.pth", folder / f"{stem}.json"
-    content = {
-        "meta": _dataset_meta(source),
-        "state_dict": {k: v.detach().cpu() for k, v in model.state_dict().items()},
-    }
-    write_atomically(weights_path, lambda path: torch.save(content, path))
+    write_weights(weights_path, model, stored_meta(source))
     origin = {
         "config": str(cfg.filename or ""),
         "checkpoint": str(source),
         "calib_batches": batches.number,
         "seed": seed,
     }
-    text = json.dumps({**origin, **report.to_dict()}, indent=2) + "\n"
-    write_atomically(report_path, lambda path: path.write_text(text, encoding="utf-8"))
+    write_json(report_path, {**origin, **report.to_dict()})
     return SparsifyInfo(weights_path, report_path, report, batches.number)
 
 
@@ -178,10 +169,3 @@ def _settings(cfg: Config, given: Mapping[str, Any]) -> dict[str, Any]:
         key: known.get(key, default) if given[key] is None else given[key]
         for key, default in _DEFAULTS.items()
     }
-
-
-def _dataset_meta(source: Path) -> dict[str, Any]:
-    """Return class names and palette as the checkpoint has them."""
-    meta = read_checkpoint(source).get("meta") or {}
-    found = meta.get("dataset_meta")
-    return {} if found is None else {"dataset_meta": found}

@@ -20,7 +20,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..core.files import write_atomically
+from ..core.files import write_json
 from .run_config import latest_checkpoint, run_config
 from .runner import build_runner, check_datasets, explained_types
 
@@ -48,8 +48,7 @@ class Stage:
 
     def write(self, work_dir: Path) -> None:
         """Write ``stage.json``."""
-        text = json.dumps(asdict(self), indent=2) + "\n"
-        write_atomically(work_dir / _RECORD, lambda path: path.write_text(text))
+        write_json(work_dir / _RECORD, asdict(self))
 
     @classmethod
     def read(cls, work_dir: Path) -> Stage | None:

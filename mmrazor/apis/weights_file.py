@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..core.files import write_atomically
+from ..models.architectures.checkpoint import read_checkpoint
 
 
 def write_weights(
@@ -28,6 +29,12 @@ def write_weights(
         "state_dict": plain_state(model),
     }
     return write_atomically(path, lambda file: torch.save(content, file))
+
+
+def stored_meta(checkpoint: Path) -> dict[str, Any]:
+    """Return class names and palette as a checkpoint has them; empty for none."""
+    meta = read_checkpoint(checkpoint).get("meta") or {}
+    return dict(meta.get("dataset_meta") or {})
 
 
 def plain_state(model: nn.Module) -> dict[str, torch.Tensor]:

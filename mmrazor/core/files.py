@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
@@ -44,3 +46,23 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def write_json(path: str | Path, data: Any) -> Path:
+    """Write plain data as JSON, as :func:`write_atomically` writes.
+
+    Args:
+        path: Where the file is wanted.
+        data: Dicts, lists, texts, numbers.
+
+    Returns:
+        The path written.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / 'a.json'
+        >>> json.loads(write_json(path, {'macs': 3}).read_text())
+        {'macs': 3}
+    """
+    text = json.dumps(data, indent=2) + "\n"
+    return write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
