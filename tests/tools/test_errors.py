@@ -3,11 +3,7 @@
 import pytest
 import torch
 
-
-def error(output):
-    """Return the tool's last words, which must not be a traceback."""
-    assert "Traceback" not in output, output
-    return output[output.index("error: ") :].strip()
+from tests.tools.output import error
 
 
 def test_unknown_config_lists_near_names(toy_config, run_tool):

@@ -7,6 +7,7 @@ import torch
 
 from mmrazor.core.graph.cuts import Cuts
 from mmrazor.core.space import Subnet
+from tests.tools.output import error
 from tests.tools.test_hosts import CONFIG, classifier  # noqa: F401
 
 pytest.importorskip("mmpretrain")
@@ -14,12 +15,6 @@ pytest.importorskip("mmpretrain")
 WORK = "work_dirs/net/pruned"
 SHORT = ("train_cfg.max_epochs=1",)
 ONE_EPOCH = ("--cfg-options", "train_cfg.max_epochs=1", "custom_hooks=[]")
-
-
-def error(output):
-    """Return the tool's last words, which must not be a traceback."""
-    assert "Traceback" not in output, output
-    return output[output.index("error: ") :].strip()
 
 
 @pytest.fixture

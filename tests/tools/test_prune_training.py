@@ -3,11 +3,11 @@
 import pytest
 import torch
 from conftest import pruned
-from test_errors import error
 from test_resume import assert_same
 from toy_prune import ToyConvNet
 
 from mmrazor.apis import init_model, load_subnet
+from tests.tools.output import error
 
 STEPS = {"type": "CubicSchedule", "begin": 2, "end": 10, "interval": 4}
 EPOCHS = {"type": "LinearSchedule", "begin": 0, "end": 2, "interval": 1}
