@@ -30,20 +30,18 @@ from ..models.pruners import (
     channels_per_unit,
 )
 from ..models.pruners.pruner import nothing_prunable
-from .calibration_batches import train_batches
 from .finetune_config import finetune_config, write_config
-from .gradient_importance import batch_size_for, calibrated, reads_gradients
 from .latency_budget import latency_on, prune_to_budget
 from .onnx import OnnxExportError, export_onnx
 from .prune_report import PruneInfo
 from .prune_source import PruneSource, rebuilt, subnet_of_both
-from .run_config import load_config, run_config
+from .ready_importance import checked_batches, ready_importance
+from .run_config import load_config
 from .steps import Steps
 from .training_step import training_trial
 from .weights_file import num_bytes, write_weights
 
 _HERE = "{{ fileDirname }}"
-_CALIB_BATCHES = 8
 
 
 def prune_config(
@@ -99,7 +97,7 @@ def prune_config(
             inputs, or an argument is wrong.
     """
     budget = Budget.parse(budget)
-    calib_batches = _checked_batches(importance, calib_batches)
+    calib_batches = checked_batches(importance, calib_batches)
     steps = Steps(console)
     cfg = load_config(config, cfg_options)
     with steps.step("Building the model"):
@@ -119,16 +117,9 @@ def prune_config(
             raise NothingPrunableError(nothing_prunable(graph))
         trial, not_trained = training_trial(source.model, inputs)
     device = get_device()
-    if calib_batches:
-        complete = run_config(cfg)
-        batch_size = (complete.get("train_dataloader") or {}).get("batch_size", 1)
-        wanted = batch_size_for(importance, batch_size)
-        total = calib_batches * batch_size // wanted
-        with steps.step("Finding gradients", total) as advance:
-            source.model.to(device)
-            batches = train_batches(complete, total, seed, wanted)
-            importance = calibrated(importance, graph, batches, advance)
-            source.model.cpu()
+    importance = ready_importance(
+        importance, graph, cfg, calib_batches, seed, device, steps
+    )
     with steps.step("Pruning and checking"):
         pruned = prune_to_budget(
             graph,
@@ -184,25 +175,6 @@ def prune_config(
         reload_difference=difference,
         not_trained=not_trained,
     )
-
-
-def _checked_batches(importance: Any, given: int | None) -> int:
-    """Return the number of batches to find gradients with; 0 if none are read."""
-    if given is not None and given < 0:
-        raise ValueError(f"calib_batches={given} must be at least 0.")
-    reads = reads_gradients(importance)
-    if reads and given == 0:
-        raise ValueError(
-            f"{importance} reads gradients, which takes batches of the training set. "
-            f"Leave calib_batches out (then it is {_CALIB_BATCHES}), raise it, or take "
-            "an importance that reads weights alone, such as L1Importance."
-        )
-    if not reads and given:
-        raise ValueError(
-            f"{importance} reads no gradients, so calib_batches={given} has no "
-            "meaning. Leave it out, or take TaylorImportance or FisherImportance."
-        )
-    return (_CALIB_BATCHES if given is None else given) if reads else 0
 
 
 def _reload_difference(path: Path, model: nn.Module, inputs: Any) -> float:

@@ -115,7 +115,7 @@ def train_stage(
     cfg = run_config(cfg, work_dir=work_dir, resume=newest)
     if newest is not None:
         console.print(f"{title}: going on from {newest}")
-    with _quiet():
+    with quiet():
         runner = build_runner(cfg)
         check_datasets(runner, "train", "val")
         with _progress(console) as progress:
@@ -213,7 +213,7 @@ def _progress(console: Console) -> Progress:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the loggers' talk off the console; the log files have it."""
     # mmengine's handlers keep the sys.stdout that they find when a Runner is built.
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
