@@ -51,16 +51,31 @@ def map_tensors(value: Any, function: Callable[[Tensor], Any]) -> Any:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into eval mode under ``no_grad``; each module's mode comes back."""
-    training = {module: module.training for module in model.modules()}
+    """Put a model into eval mode under ``no_grad``; afterwards it is as it was.
+
+    What code puts into its modules as it runs (tables for another image size, caches)
+    goes with the modes.
+    """
+    modules = list(model.modules())
+    states = [dict(vars(module)) for module in modules]
+    buffers = [dict(module._buffers) for module in modules]
+    transient = [set(module._non_persistent_buffers_set) for module in modules]
     model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        for module, mode in training.items():
-            # Not train(): some hosts override it to keep norms frozen.
-            module.training = mode
+        # Not train(): some hosts override it to keep norms frozen.
+        for module, state, own, names in zip(
+            modules, states, buffers, transient, strict=True
+        ):
+            for name in vars(module).keys() - state.keys():
+                del vars(module)[name]
+            vars(module).update(state)
+            module._buffers.clear()
+            module._buffers.update(own)
+            module._non_persistent_buffers_set.clear()
+            module._non_persistent_buffers_set.update(names)
 
 
 @contextmanager

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmrazor.core.forward import (
     as_in_training,
@@ -35,6 +35,29 @@ def test_each_mode_comes_back_also_after_an_error() -> None:
         fail()
     assert [m.training for m in model.modules()] == [True, False, True]
     assert torch.is_grad_enabled()
+
+
+class Table(nn.Module):
+    """Makes its table anew for inputs of another size, as position encodings do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 2
+        self.register_buffer("table", torch.ones(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) != self.size:
+            self.size, self.cache = len(x), x
+            self.register_buffer("table", torch.ones(len(x)), persistent=False)
+        return x + self.table
+
+
+def test_what_the_code_stored_while_it_ran_goes() -> None:
+    model = nn.Sequential(Table())
+    with evaluating(model):
+        assert len(model(torch.zeros(5))) == 5
+    assert (model[0].size, hasattr(model[0], "cache")) == (2, False)
+    assert model.state_dict()["0.table"].shape == (2,)
 
 
 class Freezing(nn.Sequential):
