@@ -13,28 +13,21 @@ not repeated while its config is the same; a stopped one goes on from its last e
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import statistics
 import sys
-import time
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from accuracy_runs import folder_of, mean_and_spread, run_once
 from kd_configs import DATASETS, FULL, METHODS, QUICK, Plan, run_config
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from report import write_json
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mmrazor.apis.train import train
-from mmrazor.core.files import write_atomically
 from mmrazor.registry import HOOKS
 
 
@@ -50,33 +43,12 @@ class ShowSteps(Hook):
             ShowSteps.report(runner.iter + 1, runner.max_iters)
 
 
-def run_once(cfg: Config, folder: Path, seed: int) -> dict[str, Any]:
-    """Train, unless it was done before; return the accuracy and the seconds."""
-    done = folder / "result.json"
-    if done.is_file():
-        return json.loads(done.read_text(encoding="utf-8"))
-    cfg.experiment_name = f"{folder.parent.name}_{folder.name}"
-    start = time.perf_counter()
-    with redirect_stdout(sys.stderr):
-        runner = train(cfg, work_dir=folder, seed=seed, resume="auto")
-    top1 = runner.message_hub.get_scalar("val/accuracy/top1").current()
-    checkpoint = (folder / "last_checkpoint").read_text(encoding="utf-8").strip()
-    result = {
-        "top1": round(float(top1), 2),
-        "seconds": round(time.perf_counter() - start, 1),
-        "checkpoint": checkpoint,
-    }
-    write_atomically(done, lambda path: path.write_text(json.dumps(result)))
-    return result
-
-
 def summary(values: list[float]) -> dict[str, Any]:
     """Return mean and spread (sample standard deviation) of some accuracies."""
-    spread = statistics.stdev(values) if len(values) > 1 else None
+    found = mean_and_spread(values)
     return {
         "top1": values,
-        "mean": round(statistics.mean(values), 2),
-        "std": None if spread is None else round(spread, 2),
+        **{k: None if v is None else round(v, 2) for k, v in found.items()},
     }
 
 
@@ -92,9 +64,7 @@ def compare(
             task, completed=step, total=steps
         )
         cfg = build(method=method, teacher=teacher)
-        # Another config is another folder, and so another run.
-        mark = hashlib.sha256(cfg.pretty_text.encode()).hexdigest()[:8]
-        folder = args.work_dir / dataset / f"{method}_{seed}_{mark}"
+        folder = folder_of(args.work_dir / dataset, f"{method}_{seed}", cfg)
         result = run_once(cfg, folder, seed)
         progress.update(
             task,

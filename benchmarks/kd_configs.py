@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from accuracy_runs import KD, optimisation
 from mmengine.config import Config
 
 DATASETS = {"fashion_mnist": (1, 60_000), "cifar10": (3, 50_000)}  # channels, images
@@ -60,9 +61,7 @@ def network(size: tuple[int, int], plan: Plan, channels: int) -> dict:
 def distillation(method: str, plan: Plan) -> dict:
     """Return the distiller's losses of a method."""
     if method == "kd":
-        kd = dict(type="KLDivergence", tau=4.0, loss_weight=1.0)
-        source = "output:head.fc"
-        return dict(kd=dict(kd, student=source, teacher=source))
+        return KD
     source = "output:backbone.layer3"
     connector = dict(
         type="ConvModuleConnector",
@@ -87,7 +86,6 @@ def run_config(
         loader.num_workers = plan.workers
         loader.persistent_workers = plan.workers > 0
     steps = epochs * -(-len(indices) // cfg.train_dataloader.batch_size)
-    warm = max(steps // 10, 1)
     if step > 1:
         # Evenly spaced: the images of CIFAR-10 are sorted by class.
         cfg.train_dataloader.dataset.indices = indices
@@ -102,21 +100,11 @@ def run_config(
             teacher=dict(**network(plan.teacher, plan, channels), checkpoint=teacher),
             distiller=dict(losses=distillation(method, plan)),
         )
-    sgd = dict(type="SGD", lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
     cfg.merge_from_dict(
         dict(
             default_scope="mmpretrain",
             model=model,
-            optim_wrapper=dict(optimizer=sgd),
-            param_scheduler=[
-                dict(type="LinearLR", start_factor=0.1, end=warm, by_epoch=False),
-                dict(
-                    type="CosineAnnealingLR",
-                    begin=warm,
-                    T_max=steps - warm,
-                    by_epoch=False,
-                ),
-            ],
+            **optimisation(steps, lr=0.1),
             train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=epochs),
             val_cfg=dict(),
             default_hooks=dict(
