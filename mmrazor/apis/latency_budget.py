@@ -16,9 +16,9 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
-from ..core.cost import measure_latency
+from ..core.cost import Budget, measure_latency
 from ..core.graph import ChannelGraph
-from ..models.pruners import Budget, BudgetError, Importance, Pruned, prune_graph
+from ..models.pruners import BudgetError, Importance, Pruned, prune_graph
 
 _TRIALS = 7
 _CLOSE = 0.98

@@ -17,13 +17,13 @@ from mmengine.logging import print_log
 from rich.console import Console
 from torch import nn
 
+from ..core.cost import Budget
 from ..core.forward import call_model, evaluating
 from ..core.graph import ChannelGraph, channel_graph, example_inputs
 from ..core.graph.verify import relative_difference
 from ..core.space import Subnet
 from ..models.architectures.resolve import is_pruned, pruned_from
 from ..models.pruners import (
-    Budget,
     Importance,
     NothingPrunableError,
     Pruned,
@@ -69,7 +69,7 @@ def prune_config(
         config: Of an Algorithm, or of a plain host model.
         checkpoint: Its weights; default is those that the config names for the
             architecture.
-        budget: ``dict(macs=0.5)``, see :class:`~mmrazor.models.pruners.Budget`.
+        budget: ``dict(macs=0.5)``, see :class:`~mmrazor.core.cost.Budget`.
         importance: Ranks the channels: a name, a config or an object.
         ranking: ``global`` or ``local``.
         divisor: Kept channels are a multiple of this in every group.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ..models.pruners import Budget
+from ..core.cost import Budget
 
 _NAMES = ("macs", "params", "latency_ms")
 

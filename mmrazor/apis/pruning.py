@@ -10,11 +10,12 @@ from typing import Any
 from mmengine.model import BaseModel
 from torch import nn
 
+from ..core.cost import Budget
 from ..core.forward import device_and_dtype
 from ..core.graph import channel_graph
 from ..core.space import Subnet
 from ..models.architectures import slimmed
-from ..models.pruners import Budget, Importance, Pruned, prune_model
+from ..models.pruners import Importance, Pruned, prune_model
 from .latency_budget import prune_to_budget
 from .training_step import training_trial
 

@@ -1,6 +1,6 @@
 """Pruners: which channels of an Architecture are kept, by importance and budget."""
 
-from .budget import Budget, channels_per_unit, kept_units
+from .budget import channels_per_unit, kept_units
 from .importances import (
     BNScaleImportance,
     FisherImportance,
@@ -32,7 +32,6 @@ from .training_pruner import Pruner
 
 __all__ = [
     "BNScaleImportance",
-    "Budget",
     "BudgetError",
     "CubicSchedule",
     "FPGMImportance",

@@ -11,8 +11,9 @@ from math import ceil
 import numpy as np
 from torch import Tensor
 
+from ...core.cost import Budget
 from ...core.graph.channel_group import ChannelGroup
-from .budget import Budget, channels_per_unit, check_settings
+from .budget import channels_per_unit, check_settings
 from .meter import CostMeter, Limits, check_low, fits_limits, reachable_fits
 from .pruning_state import PruningState
 from .ranking import (

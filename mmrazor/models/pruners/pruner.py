@@ -12,13 +12,13 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from ...core.cost import Cost, CostTable, count_cost
+from ...core.cost import Budget, Cost, CostTable, count_cost
 from ...core.graph import ChannelGraph, channel_graph, checked_slimming
 from ...core.graph.belongs import shapes_of
 from ...core.graph.cuts import Cuts
 from ...core.graph.repair import Run
 from ...core.space import KeepChannels, SearchSpace, Subnet
-from .budget import Budget, channels_per_unit, kept_units
+from .budget import channels_per_unit, kept_units
 from .importances import Importance, build_importance
 from .meter import Latency
 

@@ -13,11 +13,11 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import nn
 
+from ...core.cost import Budget
 from ...core.graph import ChannelGraph, example_inputs
 from ...core.graph.compose import Undo
 from ...core.graph.cuts import Cuts
 from ...registry import MODELS
-from .budget import Budget
 from .cutting import Shrunk, cut_
 from .gradient_scores import GradientScores, build_scorer
 from .importances import Importance
@@ -45,7 +45,7 @@ class Pruner:
 
     Args:
         budget: Bounds on the cost of the final model, see
-            :class:`~mmrazor.models.pruners.Budget`.
+            :class:`~mmrazor.core.cost.Budget`.
         importance: Ranks the channels: a name, a config or an object.
         ranking: ``global``, one threshold over all groups, or ``local``, the same share
             of each.
