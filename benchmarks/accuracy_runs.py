@@ -54,7 +54,7 @@ def run_once(
     metric: str = "accuracy/top1",
     measure: Callable[[Runner], dict[str, Any]] = lambda runner: {},
 ) -> dict[str, Any]:
-    """Train, unless it was done before; return the score and the seconds.
+    """Train, unless it was done before; return the score and the time taken.
 
     Args:
         cfg: The run.
@@ -67,7 +67,7 @@ def run_once(
     if done.is_file():
         return json.loads(done.read_text(encoding="utf-8"))
     cfg.experiment_name = f"{folder.parent.name}_{folder.name}"
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), time.process_time()
     with redirect_stdout(sys.stderr):
         runner = train(cfg, work_dir=folder, seed=seed, resume="auto")
     score = runner.message_hub.get_scalar(f"val/{metric}").current()
@@ -76,6 +76,7 @@ def run_once(
         metric.rpartition("/")[2]: round(float(score), 4),
         **measure(runner),
         "seconds": round(time.perf_counter() - start, 1),
+        "cpu_seconds": round(time.process_time() - start_cpu, 1),
         "checkpoint": checkpoint,
     }
     write_atomically(done, lambda path: path.write_text(json.dumps(result)))

@@ -159,7 +159,10 @@ def main() -> int:
             "plan": settings,
             "seeds": args.seeds,
             "results": found,
-            "seconds": round(sum(r["seconds"] for r in results.values()), 1),
+            **{
+                key: round(sum(result[key] for result in results.values()), 1)
+                for key in ("seconds", "cpu_seconds")
+            },
         }
     )
     return 0

