@@ -6,6 +6,7 @@ from .channel_group import ChannelGroup, Slot
 from .cuts import Cuts
 from .difference import relative_difference
 from .example_inputs import example_inputs
+from .narrow import NarrowPlan, Widths, narrow_plan, running_narrow
 from .repair import Checked, checked_slimming
 from .slim import slim, slim_
 from .trace import OpCall, OpTrace, TraceError, trace
@@ -16,16 +17,20 @@ __all__ = [
     "ChannelGroup",
     "Checked",
     "Cuts",
+    "NarrowPlan",
     "OpCall",
     "OpTrace",
     "PrunedMultiheadAttention",
     "Slot",
     "TraceError",
     "UnverifiableError",
+    "Widths",
     "channel_graph",
     "checked_slimming",
     "example_inputs",
+    "narrow_plan",
     "relative_difference",
+    "running_narrow",
     "slim",
     "slim_",
     "trace",
