@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -15,11 +16,11 @@ from ..models.pruners import (
     Importance,
     ImportanceError,
     build_importance,
-    cost_table,
 )
+from ..models.pruners.importances.fisher import no_saving
+from ..models.pruners.importances.savings import channel_savings
+from ..models.pruners.readers import reading_slots
 from .training_step import loss_of, training_mode
-
-_FISHER = FisherImportance.__name__
 
 
 @final
@@ -53,14 +54,12 @@ def reads_gradients(importance: Any) -> bool:
         >>> reads_gradients('TaylorImportance'), reads_gradients('L1Importance')
         (True, False)
     """
-    if _is_fisher(importance):
-        return not isinstance(importance, Importance)
     return build_importance(importance).reads_gradients
 
 
 def batch_size_for(importance: Any, default: int) -> int:
     """Return how many images a batch may have: Fisher wants each sample's gradient."""
-    return 1 if _is_fisher(importance) else default
+    return 1 if build_importance(importance).reads_masks else default
 
 
 def calibrated(
@@ -72,8 +71,9 @@ def calibrated(
     """Return an importance that has seen the gradients of some batches.
 
     Taylor scores are averaged over the batches. Fisher scores are squared gradients
-    with respect to a gate on each channel where it is read, added up over batches (of
-    one sample each), divided by the MACs that the channel saves.
+    with respect to a mask on each channel where it is read, added up over batches (of
+    one sample each), divided by what the channel saves; groups that no layer reads,
+    or that save nothing, are frozen in the graph.
 
     Args:
         importance: A name, a config or an object that reads gradients.
@@ -91,48 +91,49 @@ def calibrated(
             f"{type(model).__name__} is a plain torch module, which has no losses in a "
             "config. Call loss.backward() yourself and prune it by mmrazor.prune(...)."
         )
-    fisher = _is_fisher(importance)
-    scorer = _gate_gradients if fisher else build_importance(importance)
+    scorer = build_importance(importance)
     sums: dict[str, Tensor] = {}
+    savings: dict[str, float] = {}
     number = 0
     with training_mode(model):
         for batch in batches:
+            if isinstance(scorer, FisherImportance) and number == 0:
+                run = partial(_run_once, model, batch)
+                savings = channel_savings(graph, scorer.normalize, run)
+                _freeze_unscorable(graph, savings)
             model.zero_grad(set_to_none=True)
             loss = loss_of(model, batch)
             _check_finite(loss, number)
             loss.backward()
             for group in graph.groups:
-                scores = scorer(group).detach().cpu().double()
-                scores = scores.square() if fisher else scores
-                sums[group.name] = sums.get(group.name, 0) + scores
+                sums[group.name] = sums.get(group.name, 0) + _scores(scorer, group)
             number += 1
             advance()
         model.zero_grad(set_to_none=True)
     if number == 0:
         raise ValueError("There is no batch to find gradients with. Give some.")
-    if fisher:
-        return _fisher(importance, graph, sums)
+    if isinstance(scorer, FisherImportance):
+        return scorer.filled(sums, savings)
     return MeanImportance({name: total / number for name, total in sums.items()})
 
 
-def _is_fisher(importance: Any) -> bool:
-    kind = importance.get("type") if isinstance(importance, Mapping) else importance
-    if isinstance(kind, str):
-        return kind.rpartition(".")[2] == _FISHER
-    return kind is FisherImportance or isinstance(kind, FisherImportance)
+def _scores(scorer: Importance, group: ChannelGroup) -> Tensor:
+    if scorer.reads_masks:
+        return _mask_gradients(group).square()
+    return scorer(group).detach().cpu().double()
 
 
-def _gate_gradients(group: ChannelGroup) -> Tensor:
-    """Gradient of the loss to a gate of 1 on each channel, where layers read it.
+def _mask_gradients(group: ChannelGroup) -> Tensor:
+    """Gradient of the loss of one sample to a mask of 1 on each channel that is read.
 
-    A gate on an input scales the weights that read it, so its gradient is the sum of
-    weights times their gradients.
+    A mask on an input scales the weights that read it, so its gradient is the sum of
+    weights times their gradients; that sees readers that are no layers too.
     """
     total = torch.zeros(group.size, dtype=torch.float64)
     found = False
-    for slot in group.slots:
+    for slot in reading_slots(group):
         parameter = group.tensor(slot)
-        if slot.role != "in" or parameter.grad is None:
+        if parameter.grad is None:
             continue
         products = slot.rows(parameter.detach().double() * parameter.grad.double())
         total += products.sum(1).cpu()
@@ -146,15 +147,17 @@ def _gate_gradients(group: ChannelGroup) -> Tensor:
     return total
 
 
-def _fisher(
-    importance: Any, graph: ChannelGraph, sums: Mapping[str, Tensor]
-) -> FisherImportance:
-    given = dict(importance) if isinstance(importance, Mapping) else {}
-    if "saving" not in given:
-        savings = cost_table(graph).savings({})
-        given["saving"] = {name: max(1, saved.macs) for name, saved in savings.items()}
-    given.pop("type", None)
-    return FisherImportance(**{**given, "squared_gradients": sums})
+def _freeze_unscorable(graph: ChannelGraph, savings: Mapping[str, float]) -> None:
+    for group in list(graph.groups):
+        if not reading_slots(group):
+            graph.freeze([group.name], "is read by no convolution or linear layer")
+    for name, reason in no_saving(savings).items():
+        graph.freeze([name], reason)
+
+
+def _run_once(model: BaseModel, batch: Any) -> None:
+    with torch.no_grad():
+        loss_of(model, batch)
 
 
 def _check_finite(loss: Tensor, number: int) -> None:

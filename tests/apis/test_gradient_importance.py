@@ -87,19 +87,62 @@ def test_fisher_is_the_squared_gradient_of_a_gate_added_up(net: Net) -> None:
     net.zero_grad()
     counted = []
     found = calibrated(
-        dict(type="FisherImportance", saving=lambda group: 2.0),
+        dict(type="FisherImportance", normalize=None),
         graph,
         data,
         lambda: counted.append(1),
     )
     assert len(counted) == 3
     assert isinstance(found, FisherImportance)
-    torch.testing.assert_close(found(group).float(), expected / 2.0)
+    torch.testing.assert_close(found(group).float(), expected)
     # By default divided by the MACs that one channel saves.
     saved = 8 * 8 * 9 * 3 + 6 * 6 * 9 * 4 + 8 * 8 * 4
     assert cost_table(graph).savings({})["make.out"].macs == saved
     by_macs = calibrated("mmrazor.FisherImportance", graph, data)
     torch.testing.assert_close(by_macs(group).float(), expected / saved)
+    given = dict(type="FisherImportance", normalize="activations")
+    by_memory = calibrated(given, graph, data)
+    torch.testing.assert_close(by_memory(group).float(), expected / (8 * 8))
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+class Odd(Net):
+    """A depthwise layer, and channels that only a norm reads before they are summed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deep = nn.Conv2d(6, 6, 3, padding=1, groups=6)
+        self.lone = nn.Conv2d(3, 5, 1)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: Any = None,
+        mode: str = "tensor",
+        gate: Tensor | None = None,
+    ) -> Any:
+        scale = 1 if gate is None else gate.view(1, -1, 1, 1)
+        x = self.deep(self.norm(self.make(inputs)).relu() * scale).relu() * scale
+        lone = self.lone(inputs).sigmoid().sum((1, 2, 3))
+        logits = self.head(self.read(x).mean((2, 3))) + lone[:, None] * torch.ones(2)
+        if mode == "tensor":
+            return logits
+        return {"loss": (logits * torch.arange(2.0)).square().mean()}
+
+
+def test_depthwise_layers_read_and_what_nothing_reads_is_frozen() -> None:
+    torch.manual_seed(0)
+    net, data = Odd().eval(), batches(size=1)
+    graph, expected = graph_of(net), torch.zeros(6)
+    for batch in data:
+        gate = torch.ones(6, requires_grad=True)
+        net(**batch, mode="loss", gate=gate)["loss"].backward()
+        expected += gate.grad.square()
+    net.zero_grad()
+    assert "lone.out" in [group.name for group in graph.groups]
+    found = calibrated(dict(type="FisherImportance", normalize=None), graph, data)
+    torch.testing.assert_close(found(graph["make.out"]).float(), expected)
+    assert "read by no convolution" in graph.unprunable["lone.out"]
 
 
 def test_taylor_is_the_mean_over_batches(net: Net) -> None:
@@ -120,7 +163,8 @@ def test_taylor_is_the_mean_over_batches(net: Net) -> None:
 def test_which_importances_read_gradients() -> None:
     for given in ("TaylorImportance", TaylorImportance(), "FisherImportance"):
         assert reads_gradients(given)
-    for given in ("L1Importance", L1Importance(), FisherImportance({})):
+    assert reads_gradients(FisherImportance())
+    for given in ("L1Importance", L1Importance()):
         assert not reads_gradients(given)
     assert reads_gradients(dict(type="mmrazor.FisherImportance"))
     assert batch_size_for("FisherImportance", 8) == 1

@@ -30,6 +30,10 @@ CASES = {
         [4, 9],  # while gradients are read
         {"model": pruned(STEPS, "TaylorImportance", num_batches=3), "by_epoch": False},
     ),
+    "Fisher, by step": (
+        [4, 9],  # while mask gradients are read
+        {"model": pruned(STEPS, "FisherImportance", num_batches=3), "by_epoch": False},
+    ),
     "slimming, by epoch, Adam": (
         [8, 13],
         {"model": slimmed_by_scales({**EPOCHS, "by_epoch": True}), "options": ADAM},
@@ -64,7 +68,11 @@ def dumped(tmp_path, folder, rank):
 
 @pytest.mark.dist
 @pytest.mark.parametrize(
-    "importance", ["L1Importance", "TaylorImportance", "mmengine.RankImportance"]
+    "importance",
+    [
+        *("L1Importance", "TaylorImportance", "FisherImportance"),
+        "mmengine.RankImportance",
+    ],
 )
 def test_two_processes_prune_alike_and_train_as_one_does(
     toy_config, run_tool, run_ranks, tmp_path, importance

@@ -110,6 +110,19 @@ class PruningScheduleHook(Hook):
             if left is not None and left <= pruner.num_batches:
                 self._read_gradients(runner)
 
+    def after_train_iter(
+        self,
+        runner: Any,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
+    ) -> None:
+        """Drop what was read in a step that the scaler of half precision left out."""
+        wrapper = runner.optim_wrapper
+        scaled = getattr(wrapper, "loss_scaler", None) is not None
+        if scaled and self._reading is not None and wrapper.should_update():
+            _model_of(runner).pruner.scores.forget_step_()
+
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Store what is left of the original, as plain data."""
         state = _model_of(runner).pruner.state_dict()
@@ -119,7 +132,7 @@ class PruningScheduleHook(Hook):
     def after_train(self, runner: Any) -> None:
         """Write the pruned model and its Subnet."""
         model = _model_of(runner)
-        self._stop_reading()
+        self._stop_reading(model.pruner)
         if model.pruner.state is None:
             return
         averaged = next(averages_of(runner), None)
@@ -131,7 +144,7 @@ class PruningScheduleHook(Hook):
         schedule = pruner.schedule
         late = time > schedule.end  # the run went past it with another config
         if not pruner.finished and (schedule.is_due(time) or late):
-            self._stop_reading()
+            self._stop_reading(pruner)
             self._prune(runner, schedule.share(time), time)
 
     def _prune(self, runner: Any, share: float, time: int | None) -> None:
@@ -184,13 +197,14 @@ class PruningScheduleHook(Hook):
             )
         model.pruner.start_scoring_(model.architecture)
         self._reading = optimizers[0].register_step_pre_hook(
-            lambda *_: model.pruner.scores.add_()
+            lambda *_: model.pruner.scores.add_(_loss_scale(runner.optim_wrapper))
         )
 
-    def _stop_reading(self) -> None:
+    def _stop_reading(self, pruner: Any) -> None:
         if self._reading is not None:
             self._reading.remove()
             self._reading = None
+            pruner.scores.stop_()
 
     def _check_fit(self, runner: Any, schedule: Any) -> None:
         if schedule is None:
@@ -210,9 +224,20 @@ class PruningScheduleHook(Hook):
                 "network is trained too."
             )
         if getattr(runner.cfg, "compile", None):
+            if _model_of(runner).pruner.importance.reads_masks:
+                raise ScheduleError(
+                    "Gradients of masks on channels are not seen in a compiled model. "
+                    "Leave compile out, or take an importance that reads weights."
+                )
             runner.logger.log(
                 logging.WARNING, "Every pruning makes torch.compile start again."
             )
+
+
+def _loss_scale(optim_wrapper: Any) -> float:
+    """Return what the losses of a step are multiplied by in half precision."""
+    scaler = getattr(optim_wrapper, "loss_scaler", None)
+    return 1.0 if scaler is None else float(scaler.get_scale())
 
 
 def _unit(model: Any, time: int) -> str:

@@ -19,9 +19,10 @@ from ...core.graph.compose import Undo
 from ...core.graph.cuts import Cuts
 from ...registry import MODELS
 from .cutting import Shrunk, cut_
-from .gradient_scores import GradientScores, build_scorer
-from .importances import Importance
+from .gradient_scores import GradientScores
+from .importances import Importance, build_importance
 from .next_units import Selection
+from .pruner import NothingPrunableError, nothing_prunable
 from .pruning_state import PruningState
 from .pruning_step import Step, checked_step, cuts_to_do, traced_groups
 from .schedules import LinearSchedule, build_schedule
@@ -36,7 +37,7 @@ class Pruner:
     - Without a schedule it is pruned when the Algorithm is built; if other weights
       arrive later (``init_cfg``, ``load_from``), anew from those when training begins.
     - With a schedule it is pruned in steps, each ranked with the weights of its moment.
-    - An importance that reads gradients takes the mean of its scores over the last
+    - An importance that reads gradients takes its scores over the last
       ``num_batches`` optimizer steps before a pruning; without a schedule the network
       is pruned once, after the first so many.
 
@@ -86,7 +87,7 @@ class Pruner:
         if num_batches < 1:
             raise ValueError(f"num_batches={num_batches} must be at least 1.")
         self.selection = Selection(Budget.parse(budget), ranking, divisor, min_keep)
-        self.importance = build_scorer(importance)
+        self.importance = build_importance(importance)
         self.scores = GradientScores(self.importance)
         self.hints = {"ignore": ignore, "tie": tie, "whole": whole}
         self.image_size = tuple(image_size or _DEFAULT_SIZE)
@@ -180,7 +181,9 @@ class Pruner:
         if self.state is not None and self.selection.fits(self.state, share):
             return None
         graph, state, inputs = self._traced(model)
-        score = self.scores.of if self.importance.reads_gradients else self.importance
+        score: Any = self.importance
+        if self.importance.reads_gradients:
+            score = self.scores.scorer(graph, inputs)
 
         def choose(current: ChannelGraph) -> dict[str, list[int]]:
             scores = {group.name: score(group) for group in current.groups}
@@ -248,7 +251,7 @@ class Pruner:
 
     def start_scoring_(self, model: nn.Module) -> None:
         """Find the channels whose scores ``scores.add_()`` adds up."""
-        self.scores.groups = self._traced(model)[0].groups
+        self.scores.start_(self._traced(model)[0])
 
     def slots_of_role(self, model: nn.Module, role: str) -> list[str]:
         """Return the parameters that have the channels of a prunable group in a role.
@@ -266,8 +269,14 @@ class Pruner:
         if inputs is None:
             inputs = example_inputs(model, self.image_size)
         scorer = self.importance
-        roles = getattr(scorer, "roles", ("out",)) if scorer.reads_gradients else ()
+        roles: Sequence[str] = ()
+        if scorer.reads_gradients and not scorer.reads_masks:
+            roles = getattr(scorer, "roles", ("out",))
         graph, state = traced_groups(model, inputs, self.state, self.hints, roles)
+        for name, reason in self.scores.refusals(graph, inputs).items():
+            graph.freeze([name], reason)
+        if not graph.groups:
+            raise NothingPrunableError(nothing_prunable(graph))
         return graph, state, inputs
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Pruner:

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
@@ -326,9 +327,10 @@ def test_weights_given_to_the_architecture_are_pruned_once(runner_of, tmp_path):
     assert torch.equal(watch.begun[0]["weights"]["body.weight"], weight)
 
 
+@pytest.mark.parametrize("kind", ["TaylorImportance", "FisherImportance"])
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_gradients_are_read_before_a_pruning(runner_of, accumulate):
-    model = algorithm(importance="TaylorImportance", num_batches=4)
+def test_gradients_are_read_before_a_pruning(runner_of, accumulate, kind):
+    model = algorithm(importance=kind, num_batches=4)
     counts = []
 
     class Count(Hook):
@@ -345,6 +347,70 @@ def test_gradients_are_read_before_a_pruning(runner_of, accumulate):
     assert counts == [*steps, 0, 0, 0, 0]
     assert [step["time"] for step in model.pruner.state.steps] == [4]
     assert not runner.optim_wrapper.optimizer._optimizer_step_pre_hooks
+
+
+class Scaler:
+    """As torch's for half precision: it leaves one step out and halves its scale."""
+
+    def __init__(self, skip_at):
+        self.scale, self.skip_at, self.step = 64.0, skip_at, 0
+
+    def get_scale(self):
+        return self.scale
+
+
+class Scaled(OptimWrapper):
+    def __init__(self, skip_at, **kwargs):
+        super().__init__(**kwargs)
+        self.loss_scaler = Scaler(skip_at)
+
+    def backward(self, loss, **kwargs):
+        super().backward(self.loss_scaler.scale * loss, **kwargs)
+
+    def step(self, **kwargs):
+        scaler = self.loss_scaler
+        scaler.step += 1
+        for parameter in self.optimizer.param_groups[0]["params"]:
+            parameter.grad /= scaler.scale
+        if scaler.step == scaler.skip_at:
+            scaler.scale /= 2
+        else:
+            super().step(**kwargs)
+
+
+def test_mask_gradients_of_steps_that_are_left_out_do_not_count(runner_of):
+    def sums_of(work_dir, wrapper, **settings):
+        model = algorithm(importance="FisherImportance", num_batches=4)
+        found = []
+
+        class Look(Hook):
+            priority = "LOWEST"
+
+            def after_train_iter(self, runner, *_, **__):
+                scores = runner.model.pruner.scores
+                found.append((scores.count, dict(scores.sums)))
+
+        runner = runner_of(model, work_dir, hooks=[Look()], length=5)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        runner.optim_wrapper = wrapper(optimizer=optimizer, **settings)
+        runner.train()
+        return found
+
+    plain = sums_of("plain", OptimWrapper)
+    scaled = sums_of("scaled", Scaled, skip_at=2)
+    assert [count for count, _ in plain] == [1, 2, 3, 4, 0]
+    assert [count for count, _ in scaled] == [1, 1, 2, 3, 0]
+    for name, total in plain[3][1].items():
+        skipped = plain[1][1][name] - plain[0][1][name]
+        torch.testing.assert_close(scaled[3][1][name], total - skipped)
+
+
+def test_masks_are_refused_in_a_compiled_run(runner_of):
+    model = algorithm(importance="FisherImportance", schedule=LINEAR)
+    runner = runner_of(model)
+    runner.cfg.compile = True
+    with pytest.raises(ValueError, match="not seen in a compiled model. Leave compile"):
+        runner.train()
 
 
 def test_gradients_are_read_at_the_end_of_an_epoch(runner_of):

@@ -206,8 +206,107 @@ def test_layers_that_are_not_trained_are_left_alone_by_gradients():
     assert model.b.out_channels < 12
 
 
-def test_scores_survive_a_checkpoint():
-    importance = dict(type="TaylorImportance")
+def fisher_steps(chosen, model, steps=3):
+    """Feed some steps; return what a mask multiplied in by hand gives."""
+    expected = torch.zeros(model.a.out_channels, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(2)
+    for _ in range(steps):
+        inputs = torch.randn(4, 3, 8, 8, generator=generator)
+        model.zero_grad()
+        model(inputs).square().mean().backward()
+        chosen.scores.add_()
+        hidden = model.norm(model.a(inputs)).relu()
+        mask = torch.ones(*hidden.shape[:2], requires_grad=True)
+        outputs = model.fc(model.b(hidden * mask[..., None, None]).relu().mean((2, 3)))
+        (gradient,) = torch.autograd.grad(outputs.square().mean(), mask)
+        expected += gradient.double().square().sum(0)
+    return expected
+
+
+@pytest.mark.parametrize("normalize", ["macs", "activations"])
+def test_fisher_sums_over_steps_by_what_a_channel_saves_now(normalize):
+    importance = dict(type="FisherImportance", normalize=normalize)
+    model = Net().eval()
+    chosen = pruner(importance=importance, schedule=LINEAR, num_batches=3)
+    chosen.prepare(model)
+    for time in (1, 2):  # the second time with fewer channels
+        chosen.start_scoring_(model)
+        expected = fisher_steps(chosen, model)
+        graph, _, inputs = chosen._traced(model)
+        scores = chosen.scores.scorer(graph, inputs)(graph["a.out"])
+        saved = 64 if normalize == "activations" else 64 * 9 * (3 + len(model.b.weight))
+        torch.testing.assert_close(scores, expected / saved, rtol=1e-4, atol=0)
+        before = chosen.state.kept.get("a.out", list(range(10)))
+        advance_(chosen, model, time)
+        kept = chosen.state.kept["a.out"]
+        best = expected.argsort(descending=True)[: len(kept)].sort().values
+        assert kept == [before[i] for i in best]
+        assert not any(module._forward_pre_hooks for module in model.modules())
+    assert model.a.out_channels < 10
+
+
+def test_fisher_in_half_precision_is_unscaled_and_skipped_steps_are_forgotten():
+    model = Net().eval()
+    chosen = pruner(importance="FisherImportance", schedule=LINEAR)
+    chosen.prepare(model)
+    images = torch.randn(4, 3, 8, 8)
+    chosen.start_scoring_(model)
+    for scale, skipped in ((1, False), (1024, False), (1024, True), (512, False)):
+        (scale * model(images).square().mean()).backward()
+        if skipped:
+            chosen.scores.forget_step_()
+        else:
+            chosen.scores.add_(scale)
+        model.zero_grad()
+    assert chosen.scores.count == 3
+    thrice = chosen.scores.sums["a.out"]
+    chosen.scores.clear_()
+    chosen.start_scoring_(model)
+    model(images).square().mean().backward()
+    chosen.scores.add_()
+    torch.testing.assert_close(chosen.scores.sums["a.out"] * 3, thrice)
+
+
+def test_groups_that_masks_cannot_measure_keep_their_size():
+    class ByHand(Net):
+        def forward(self, input):
+            x = self.b(self.norm(self.a(input)).relu()).relu()
+            return nn.functional.linear(x.mean((2, 3)), self.fc.weight)
+
+    model = ByHand()
+    chosen = pruner(
+        importance="FisherImportance", schedule=LINEAR, budget=dict(macs=0.6)
+    )
+    chosen.prepare(model)
+    chosen.start_scoring_(model)
+    model(torch.randn(4, 3, 8, 8)).square().mean().backward()
+    chosen.scores.add_()
+    assert chosen.scores.refused == {
+        "b.out": "is read by 'fc.weight', not by its layer's call"
+    }
+    resumed = pruner(importance="FisherImportance", schedule=LINEAR)
+    resumed.load_state_(ByHand(), chosen.state_dict())
+    assert resumed.scores.refused == chosen.scores.refused
+    advance_(chosen, model, 4)
+    assert chosen.finished
+    assert (model.a.out_channels < 10, model.b.out_channels) == (True, 12)
+
+
+def test_a_copy_of_a_pruner_does_not_read_masks():
+    model = Net()
+    chosen = pruner(importance="FisherImportance", schedule=LINEAR)
+    chosen.prepare(model)
+    chosen.start_scoring_(model)
+    twin, other = copy.deepcopy((chosen, model))
+    other(torch.randn(4, 3, 8, 8)).square().mean().backward()
+    chosen.scores.add_()
+    assert float(chosen.scores.sums["a.out"].sum()) == 0
+    assert twin.scores.sums == {}
+
+
+@pytest.mark.parametrize("kind", ["TaylorImportance", "FisherImportance"])
+def test_scores_survive_a_checkpoint(kind):
+    importance = dict(type=kind)
 
     def scored(steps, chosen, model):
         generator = torch.Generator().manual_seed(2)
@@ -391,7 +490,10 @@ def test_bounds_with_a_low_end_hold_at_the_end():
     ("settings", "text"),
     [
         (dict(budget=dict(latency_ms=2.0)), "nothing measures latency in training"),
-        (dict(importance="FisherImportance"), "TaylorImportance.*multivariable=True"),
+        (
+            dict(importance=dict(type="FisherImportance", normalize="x")),
+            "normalize='x'",
+        ),
         (dict(num_batches=0), "num_batches=0"),
         (dict(ranking="best"), "ranking is 'best'"),
         (dict(schedule=dict(type="Nope", begin=0, end=1)), "'Nope' is no schedule"),

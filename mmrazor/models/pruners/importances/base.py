@@ -27,10 +27,14 @@ class Importance(ABC):
     """Ranks the channels of a group; a subclass defines the call and nothing else.
 
     Attributes:
-        reads_gradients: Whether it reads the gradients that the parameters have now.
+        reads_gradients: Whether it reads gradients, those that the parameters have now
+            unless the next says otherwise.
+        reads_masks: Whether they are those of masks on channels,
+            :class:`~mmrazor.models.pruners.unit_masks.UnitMasks`.
     """
 
     reads_gradients = False
+    reads_masks = False
 
     @abstractmethod
     def __call__(self, group: ChannelGroup) -> Tensor:

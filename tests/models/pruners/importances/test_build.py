@@ -33,7 +33,8 @@ def group():
 def build(name, group, order=(0, 1, 2)):
     if name == "FisherImportance":
         sums = torch.tensor([0.5, 3.0, 1.0])[list(order)]
-        return build_importance({"type": name, "squared_gradients": {group.name: sums}})
+        saved = {group.name: 2.0}
+        return build_importance(name).filled({group.name: sums}, saved)
     return build_importance(name)
 
 

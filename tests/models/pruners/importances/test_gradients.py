@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mmrazor.core.graph.channel_group import ChannelGroup, Slot
-from mmrazor.models.pruners import FisherImportance, ImportanceError, TaylorImportance
+from mmrazor.models.pruners import ImportanceError, TaylorImportance
 from tests.models.pruners.toy_groups import one_each, toy_groups, toy_model
 
 
@@ -77,34 +77,3 @@ def test_taylor_of_frozen_weights(model, images):
     model(images).sum().backward()
     with pytest.raises(ImportanceError, match=r"\(requires_grad is False\)"):
         TaylorImportance()(toy_groups(model)["conv.out"])
-
-
-def test_fisher_divides_by_what_a_channel_saves(model):
-    group, sums = toy_groups(model)["conv.out"], torch.tensor([1.0, 2.0, 4.0])
-    gathered = {"conv.out": sums}
-    assert FisherImportance(gathered)(group).tolist() == [1.0, 2.0, 4.0]
-    for saving in ({"conv.out": 8}, lambda group: 8 * (group.name == "conv.out")):
-        scores = FisherImportance(gathered, saving)(group)
-        assert scores.tolist() == [0.125, 0.25, 0.5]
-
-
-def test_fisher_reads_the_sums_of_now(model):
-    group, gathered = toy_groups(model)["conv.out"], {"conv.out": torch.zeros(3)}
-    importance = FisherImportance(gathered)
-    gathered["conv.out"] += torch.tensor([1.0, 0.0, 2.0])
-    assert importance(group).tolist() == [1.0, 0.0, 2.0]
-
-
-@pytest.mark.parametrize(
-    ("gathered", "saving", "match"),
-    [
-        ({"x": torch.ones(3)}, None, "'conv.out' has no squared mask .* 1 other"),
-        ({"conv.out": torch.ones(4)}, None, r"has 3 channels, but .* shape \(4,\)"),
-        ({"conv.out": torch.ones(3)}, {"x": 1}, "'conv.out' is missing in 'saving'"),
-        ({"conv.out": torch.ones(3)}, {"conv.out": 0}, "'conv.out' saves 0.0 a"),
-        ({"conv.out": torch.ones(3)}, lambda _: float("nan"), "saves nan a channel"),
-    ],
-)
-def test_fisher_errors(model, gathered, saving, match):
-    with pytest.raises(ImportanceError, match=match):
-        FisherImportance(gathered, saving)(toy_groups(model)["conv.out"])
