@@ -13,6 +13,7 @@ from prune_accuracy_parts import pack_images
 
 BASE = Path(__file__).resolve().parents[1] / "configs" / "_base_" / "datasets"
 METRIC = "accuracy/top1"
+SIZE = (32, 32)
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _pruner(budget: float, importance: str, **more: Any) -> dict:
         type="Pruner",
         budget=dict(macs=budget),
         importance=dict(type=importance),
-        image_size=(32, 32),
+        image_size=SIZE,
         **more,
     )
 
@@ -116,12 +117,37 @@ def _slimming(budget: float, steps: int) -> dict:
     return dict(type="mmrazor.NetworkSlimming", sparsity_weight=1e-3, pruner=pruner)
 
 
+def _dmcp(budget: float, steps: int) -> dict:
+    begin, end = steps // 8, steps // 2
+    schedule = dict(type="LinearSchedule", begin=begin, end=end)
+    pruner = dict(type="DMCPPruner", budget=dict(macs=budget), schedule=schedule)
+    # Adam moves a parameter by about its rate: enough for a short search.
+    rate = max(0.01, 5 / (end - begin))
+    return dict(
+        type="mmrazor.DMCP", alpha_lr=rate, pruner=dict(**pruner, image_size=SIZE)
+    )
+
+
+def _dcff(budget: float, steps: int) -> dict:
+    pruner = dict(
+        type="DCFFPruner",
+        budget=dict(macs=budget),
+        interval=max(steps // 10, 1),
+        by_epoch=False,
+        image_size=SIZE,
+    )
+    return dict(type="mmrazor.DCFF", pruner=pruner)
+
+
 #: From the share of MACs to keep and the steps to the Algorithm's config, which lacks
 #: the architecture. All of them start from the trained dense network.
 METHODS: dict[str, Callable[[float, int], dict]] = {
     "l1": _one_shot("L1Importance"),
     "taylor": _one_shot("TaylorImportance"),
+    "fisher": _one_shot("FisherImportance"),
     "slimming": _slimming,
+    "dmcp": _dmcp,
+    "dcff": _dcff,
 }
 
 

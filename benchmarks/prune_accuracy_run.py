@@ -10,7 +10,7 @@ from typing import Any
 from accuracy_runs import folder_of, run_once
 from mmengine.config import Config
 from mmengine.runner import Runner
-from prune_accuracy_configs import METRIC, Plan, Run, run_config
+from prune_accuracy_configs import METRIC, SIZE, Plan, Run, run_config
 from prune_accuracy_parts import PRUNED
 from prune_accuracy_scenes import AP, scenes_config
 
@@ -34,7 +34,7 @@ def _on_images(
     plan: Plan, packed: Path, work_dir: Path, run: Run, dense: str | None
 ) -> dict[str, Any]:
     cfg = run_config(run, plan, packed, dense)
-    return _measured(cfg, work_dir, run, METRIC, (32, 32))
+    return _measured(cfg, work_dir, run, METRIC, SIZE)
 
 
 def _on_scenes(
