@@ -1,5 +1,5 @@
 """Algorithms and the parts they are made of."""
 
-from . import algorithms, architectures, distillers, losses, pruners
+from . import algorithms, architectures, distillers, losses, ops, pruners
 
-__all__ = ["algorithms", "architectures", "distillers", "losses", "pruners"]
+__all__ = ["algorithms", "architectures", "distillers", "losses", "ops", "pruners"]

@@ -3,6 +3,12 @@
 from .base import Algorithm
 from .ddp import AlgorithmDDP
 from .distill import SingleTeacherDistill
-from .pruning import NetworkSlimming
+from .pruning import DCFF, NetworkSlimming
 
-__all__ = ["Algorithm", "AlgorithmDDP", "NetworkSlimming", "SingleTeacherDistill"]
+__all__ = [
+    "DCFF",
+    "Algorithm",
+    "AlgorithmDDP",
+    "NetworkSlimming",
+    "SingleTeacherDistill",
+]

@@ -1,6 +1,7 @@
 """Pruners: which channels of an Architecture are kept, by importance and budget."""
 
 from .budget import channels_per_unit, kept_units
+from .dcff import DCFFPruner
 from .importances import (
     BNScaleImportance,
     FisherImportance,
@@ -34,6 +35,7 @@ __all__ = [
     "BNScaleImportance",
     "BudgetError",
     "CubicSchedule",
+    "DCFFPruner",
     "FPGMImportance",
     "FisherImportance",
     "GroupNormImportance",

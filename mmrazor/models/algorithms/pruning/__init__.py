@@ -1,5 +1,6 @@
 """Pruning methods with a training step of their own."""
 
+from .dcff import DCFF
 from .network_slimming import NetworkSlimming
 
-__all__ = ["NetworkSlimming"]
+__all__ = ["DCFF", "NetworkSlimming"]

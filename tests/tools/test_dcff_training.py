@@ -1,0 +1,89 @@
+"""DCFF through the tools: killed and resumed, distributed, tested, exported."""
+
+import pytest
+import torch
+from conftest import pruned
+from test_prune_training import dumped
+from test_resume import assert_same
+from toy_prune import ToyConvNet
+
+from mmrazor.apis import init_model, load_subnet
+
+
+def fused(**pruner):
+    """Return the config of a DCFF run with a teacher."""
+    model = pruned(None)
+    settings = {"type": "DCFFPruner", "temperatures": [1, 4], "rate": 0.3}
+    settings.update(budget={"macs": 0.4}, image_size=[8, 8], **pruner)
+    return {**model, "type": "mmrazor.DCFF", "pruner": settings}
+
+
+CASES = {
+    "by step": ([6, 11], {"model": fused(by_epoch=False, interval=4)}, "iter_18"),
+    "by epoch": ([8], {"model": fused()}, "epoch_3"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_killed_at_any_point_and_resumed_equals_uninterrupted(
+    toy_config, run_tool, weights, tmp_path, case
+):
+    kills, kwargs, last = CASES[case]
+    config = toy_config(**kwargs, by_epoch=case == "by epoch")
+    run_tool("train.py", config, "--work-dir", "whole")
+    whole = weights(f"whole/{last}.pth")
+    assert whole["model architecture.first.weight"].shape[0] < 8
+    for at in kills:
+        folder = f"cut{at}"
+        run_tool("train.py", config, "--work-dir", folder, code=-9, TOY_KILL_AT=str(at))
+        run_tool("train.py", config, "--work-dir", folder, "--resume")
+        assert_same(whole, weights(f"{folder}/{last}.pth"))
+
+
+@pytest.mark.dist
+def test_two_processes_fuse_alike_and_train_as_one_does(
+    toy_config, run_tool, run_ranks, tmp_path
+):
+    net = {"dropout": 0.0, "norm": "Identity"}  # nothing that depends on a part of it
+
+    def config(name, world_size):
+        model = fused(by_epoch=False, interval=4)
+        model["architecture"].update(net)
+        hooks = [{"type": "EMAHook"}, {"type": "DumpHook"}]
+        kwargs = {"by_epoch": False, "world_size": world_size, "model": model}
+        return toy_config({"custom_hooks": hooks}, name, **kwargs)
+
+    run_tool("train.py", config("one.py", 1), "--work-dir", "one")
+    run_ranks("train.py", config("two.py", 2), "--work-dir", "two")
+    first, second = (dumped(tmp_path, "two", rank) for rank in (0, 1))
+    assert_same(first, second)
+    assert first["model architecture.first.weight"].shape[0] < 8
+    alone = dumped(tmp_path, "one", 0)
+    assert alone.keys() == first.keys()
+    for name, value in alone.items():
+        torch.testing.assert_close(first[name], value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_checkpoint_is_tested_exported_and_run(
+    toy_config, run_tool, weights, tmp_path, epoch
+):
+    config = toy_config(model=fused())
+    run_tool("train.py", config, "--work-dir", "run")
+    for name in (f"epoch_{epoch}", "pruned"):
+        assert "accuracy: " in run_tool("test.py", config, f"run/{name}.pth")
+    path = f"run/epoch_{epoch}.pth"
+    run_tool("export.py", config, path, "--image-size", 8, 8)
+    stored = weights(path)
+    exported = torch.load(tmp_path / "run/export/toy.pth", weights_only=True)
+    for name, value in exported["state_dict"].items():
+        assert torch.equal(value, stored[f"model architecture.{name}"])
+    assert (tmp_path / "run/export/toy.onnx").is_file()
+    ready = init_model(tmp_path / config, tmp_path / path).state_dict()
+    assert all(torch.equal(ready[n], v) for n, v in exported["state_dict"].items())
+    small = load_subnet(
+        ToyConvNet(), tmp_path / "run/subnet.yaml", tmp_path / "run/pruned.pth"
+    )
+    if epoch == 3:
+        found = small.state_dict()
+        assert all(torch.equal(found[n], v) for n, v in exported["state_dict"].items())
