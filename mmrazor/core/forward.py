@@ -60,7 +60,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     states = [dict(vars(module)) for module in modules]
     buffers = [dict(module._buffers) for module in modules]
     transient = [set(module._non_persistent_buffers_set) for module in modules]
-    model.eval()
+    if any(module.training for module in modules):
+        model.eval()
     try:
         with torch.no_grad():
             yield

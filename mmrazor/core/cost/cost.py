@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -20,6 +20,9 @@ from torch.utils.flop_counter import flop_registry
 
 from ..forward import call_model, evaluating, without_fused_layers
 from .free_ops import is_free
+
+if TYPE_CHECKING:  # not for counting alone
+    from ..graph.trace import OpTrace
 
 # Of what their compiled operators do, no more than matrix products reaches torch's
 # dispatcher, and not always.
@@ -61,7 +64,7 @@ class Cost:
         return dict(self._modules)
 
 
-def count_cost(model: nn.Module, inputs: Any) -> Cost:
+def count_cost(model: nn.Module, inputs: Any, recorded: OpTrace | None = None) -> Cost:
     """Count the cost of one forward pass in eval mode.
 
     Counted are convolutions, linear layers and matrix products (attention included), as
@@ -71,6 +74,7 @@ def count_cost(model: nn.Module, inputs: Any) -> Cost:
     Args:
         model: Any module; it is left as it was.
         inputs: A tensor, a tuple of arguments or a dict of keyword arguments.
+        recorded: A trace of the model on the inputs. What it tells is not run again.
 
     Example:
         >>> cost = count_cost(nn.Sequential(nn.Linear(4, 3)), torch.zeros(2, 4))
@@ -78,6 +82,18 @@ def count_cost(model: nn.Module, inputs: Any) -> Cost:
         (24, 15, 24)
     """
     counter = _CountingMode()
+    if recorded is None or not counter.read(model, recorded):
+        counter = _CountingMode()
+        _run_counted(model, inputs, counter)
+    macs = _with_parents(counter.macs)
+    params = _params_by_module(model)
+    modules = {
+        name: ModuleCost(macs[name], params[name]) for name, _ in model.named_modules()
+    }
+    return Cost(modules[""].macs, modules[""].params, dict(counter.uncounted), modules)
+
+
+def _run_counted(model: nn.Module, inputs: Any, counter: _CountingMode) -> None:
     with ExitStack() as stack:
         stack.enter_context(evaluating(model))
         # Attention as matrix products has formulas on every device.
@@ -88,12 +104,20 @@ def count_cost(model: nn.Module, inputs: Any) -> Cost:
                 stack.callback(handle.remove)
         with counter:
             call_model(model, inputs)
-    macs = _with_parents(counter.macs)
-    modules = {
-        name: ModuleCost(macs[name], sum(p.numel() for p in module.parameters()))
-        for name, module in model.named_modules()
+
+
+def _params_by_module(model: nn.Module) -> dict[str, int]:
+    """Return the elements of the parameters in each module, shared ones once."""
+    inside: defaultdict[str, dict[int, int]] = defaultdict(dict)
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        key, size = id(parameter), parameter.numel()
+        while name:
+            name = name.rpartition(".")[0]
+            inside[name][key] = size
+    return {
+        name: sum(inside[name].values()) if name in inside else 0
+        for name, _ in model.named_modules()
     }
-    return Cost(modules[""].macs, modules[""].params, dict(counter.uncounted), modules)
 
 
 def _with_parents(macs: Counter[str]) -> Counter[str]:
@@ -126,31 +150,66 @@ class _CountingMode(TorchDispatchMode):
 
         def leave(*_: Any) -> None:
             self._stack.pop()
-            kind = f"{type(module).__module__}.{type(module).__name__}"
-            if kind.startswith(_OPAQUE_MODULES) and not self.macs[name]:
+            if _is_opaque(module) and not self.macs[name]:
                 self.uncounted[f"mmcv.ops.{type(module).__name__}"] += 1
 
         yield module.register_forward_pre_hook(enter)
         yield module.register_forward_hook(leave, always_call=True)
 
+    def read(self, model: nn.Module, recorded: OpTrace) -> bool:
+        """Count the calls of a trace; return whether it tells all that a run would."""
+        if any(_is_opaque(module) for module in model.modules()):
+            return False
+        for call in recorded.calls:
+            func = call.func
+            if func is None or (_is_unknown(func) and func._can_decompose()):
+                return False
+            self._add(func, call.args, call.kwargs, call.result, call.module)
+        return True
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        packet = func._overloadpacket
-        formula = _formula(packet)
-        if formula is None and not is_free(func):
+        if _is_unknown(func):
             with self:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
         result = func(*args, **kwargs)
-        if formula is not None:
-            name = self._stack[-1] if self._stack else ""
-            self.macs[name] += formula(*args, **kwargs, out_val=result) // 2
-        elif not is_free(func) and _computes(result):
-            self.uncounted[str(packet)] += 1
+        module = self._stack[-1] if self._stack else ""
+        self._add(func, args, kwargs, result, module)
         return result
+
+    def _add(
+        self, func: Any, args: tuple, kwargs: dict, result: Any, module: str
+    ) -> None:
+        formula = _formula(func._overloadpacket)
+        if formula is not None:
+            self.macs[module] += _flops(formula, args, kwargs, result) // 2
+        elif not is_free(func) and _computes(result):
+            self.uncounted[str(func._overloadpacket)] += 1
+
+
+def _flops(formula: Callable[..., int], args: tuple, kwargs: dict, result: Any) -> int:
+    plain = getattr(formula, "__wrapped__", None)  # from shapes, without torch's pytree
+    if plain is None:
+        return formula(*args, **kwargs, out_val=result)
+    named = {key: _shapes(value) for key, value in kwargs.items()}
+    return plain(*map(_shapes, args), **named, out_shape=_shapes(result))
+
+
+def _shapes(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.shape
+    if isinstance(value, (list, tuple)):
+        return type(value)([_shapes(item) for item in value])
+    return value
+
+
+def _is_opaque(module: nn.Module) -> bool:
+    kind = f"{type(module).__module__}.{type(module).__name__}"
+    return kind.startswith(_OPAQUE_MODULES)
 
 
 @cache
@@ -160,6 +219,10 @@ def _formula(packet: Any) -> Callable[..., int] | None:
     if packet not in flop_registry and name.endswith("_"):
         packet = getattr(torch.ops.aten, name[:-1], None)
     return flop_registry.get(packet)
+
+
+def _is_unknown(func: Any) -> bool:
+    return _formula(func._overloadpacket) is None and not is_free(func)
 
 
 def _computes(result: Any) -> bool:

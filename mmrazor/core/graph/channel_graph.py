@@ -43,7 +43,7 @@ class ChannelGraph:
         products: MACs and parameters as products of channel counts.
         mixes: Whether an operation mixes channels that can be dropped (a norm over
             them, a softmax), so that silencing needs more than zeros.
-        output: What the model returned when it was traced.
+        recorded: The trace that all this was found by.
 
     Attributes:
         groups: What can be pruned.
@@ -57,10 +57,10 @@ class ChannelGraph:
         sizes: list[SizeArgument],
         products: tuple[list[ProductTerm], list[ProductTerm]],
         mixes: bool,
-        output: Any = None,
+        recorded: OpTrace,
     ) -> None:
         self.model = model
-        self.output = output
+        self.recorded = recorded
         self.groups: list[ChannelGroup] = list(table.groups)
         self.unprunable: dict[str, str] = dict(table.unprunable)
         self.mixes = mixes
@@ -220,9 +220,7 @@ def graph_of_trace(
         parameter_products(model, table),
     )
     mixes = _mixes(recorded, flow, table)
-    return ChannelGraph(
-        model, table, flow.noted.sizes, products, mixes, recorded.output
-    )
+    return ChannelGraph(model, table, flow.noted.sizes, products, mixes, recorded)
 
 
 def _follow(flow: IdFlow, recorded: OpTrace, whole: Sequence[str]) -> None:
@@ -232,7 +230,7 @@ def _follow(flow: IdFlow, recorded: OpTrace, whole: Sequence[str]) -> None:
             for tensor in tensors_in([call.args, call.kwargs, call.result]):
                 flow.freeze(flow.of(tensor), "is inside a module treated as one")
     flow.call = None
-    for tensor in tensors_in(recorded.output):
+    for tensor in recorded.outputs():
         flow.freeze(flow.of(tensor), "is an output of the network")
 
 

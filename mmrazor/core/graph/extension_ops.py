@@ -41,7 +41,7 @@ def extension_calls(listener: Listener) -> Iterator[None]:
         def call(*args: Any, **kwargs: Any) -> Any:
             with _disable_current_modes():  # what it computes with is its own business
                 result = function(*args, **kwargs)
-            listener(f"mmcv::{name}", args, kwargs, result)
+                listener(f"mmcv::{name}", args, kwargs, result)
             return result
 
         return call

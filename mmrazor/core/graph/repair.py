@@ -18,8 +18,14 @@ from .channel_graph import ChannelGraph
 from .cuts import Cuts
 from .names import is_inside
 from .slim import slim
-from .trace import followed, running_plain, tensors_in
-from .verify import TOLERANCE, UnverifiableError, unsteadiness, verify_cuts
+from .trace import OpTrace, followed, running_plain, tensors_in
+from .verify import (
+    TOLERANCE,
+    UnverifiableError,
+    recorded_seeded,
+    unsteadiness,
+    verify_cuts,
+)
 
 Kept = Mapping[str, Sequence[int]]
 Run = Callable[[nn.Module], object]
@@ -34,12 +40,14 @@ class Checked:
         kept: Kept channels by group.
         cuts: What it was made from.
         max_difference: To the silenced original, relative.
+        recorded: What the smaller model did with the inputs.
     """
 
     model: nn.Module
     kept: dict[str, list[int]]
     cuts: Cuts
     max_difference: float
+    recorded: OpTrace
 
 
 def checked_slimming(
@@ -67,7 +75,7 @@ def checked_slimming(
         RuntimeError: If the model is random in eval mode, so that nothing can be
             checked.
     """
-    if any(bool(tensor.isnan().any()) for tensor in tensors_in(graph.output)):
+    if any(bool(tensor.isnan().any()) for tensor in tensors_in(graph.recorded.output)):
         print_log(
             f"What {type(graph.model).__name__} returns on the example inputs holds "
             "nan, which is not compared. Give inputs with which it does not.",
@@ -82,7 +90,8 @@ def checked_slimming(
         run: Run = partial(_inference, inputs=inputs)
         problem = None
         try:
-            difference = verify_cuts(graph, kept, cuts, small, inputs)
+            recorded = recorded_seeded(small, inputs)
+            difference = verify_cuts(graph, kept, cuts, small, inputs, recorded)
             if difference > TOLERANCE:
                 problem = f"output differs by {difference:.2g}"
             elif trial is not None:
@@ -95,7 +104,7 @@ def checked_slimming(
                 f"{type(err).__name__}: {str(err).splitlines()[0] if str(err) else ''}"
             )
         if problem is None:
-            return Checked(small, kept, cuts, difference)
+            return Checked(small, kept, cuts, difference, recorded)
         breaks = partial(_breaks, graph, inputs=inputs, trial=trial)
         module = _failing_module(small, run)
         raises = partial(_raises, graph, run=run)

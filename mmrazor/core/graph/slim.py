@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +36,9 @@ def slim(model: nn.Module, cuts: Cuts) -> nn.Module:
     memo: dict[int, Any] = {}
     for module in model.modules():
         for value in vars(module).values():
-            if isinstance(value, Tensor) and not value.is_leaf:  # computed anew later
+            if type(value) is OrderedDict and not value:  # hooks, mostly none
+                memo[id(value)] = OrderedDict()
+            elif isinstance(value, Tensor) and not value.is_leaf:  # computed anew later
                 memo[id(value)] = value.detach().clone()
     for name, tensor in sliced_tensors(model, cuts).items():
         memo[id(_tensor(model, name))] = tensor

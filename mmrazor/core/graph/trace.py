@@ -1,7 +1,6 @@
 # Symbolic tracers (torch.fx, torch.export, walking autograd's graph) fail on models
 # with data-dependent Python. One eager run under a TorchDispatchMode does not: it sees
-# the ATen operations that really ran, as torch.utils.flop_counter does for counting
-# them.
+# the ATen operations that really ran, as torch.utils.flop_counter does.
 """Record every ATen operation of one forward pass."""
 
 from __future__ import annotations
@@ -23,10 +22,16 @@ from ..forward import (
     without_fused_layers,
 )
 from .extension_ops import extension_calls
+from .stand_ins import StandIns
+
+_PLAIN = frozenset({int, float, bool, type(None)})
 
 
 class OpCall:
     """One operation that ran.
+
+    Large floating-point results, and arguments that were such results, are on the
+    ``meta`` device: the same object everywhere for the same tensor, without elements.
 
     Args:
         name: Operator without overload and in-place underscore, such as ``aten::add``.
@@ -34,13 +39,21 @@ class OpCall:
         kwargs: Keyword arguments as they were passed.
         result: What the operation returned.
         module: Name of the module whose forward called it.
+        func: The operator, None for one that is not torch's.
     """
 
-    __slots__ = ("args", "kwargs", "module", "name", "result")
+    __slots__ = ("args", "func", "kwargs", "module", "name", "result")
 
     def __init__(
-        self, name: str, args: tuple, kwargs: dict, result: Any, module: str
+        self,
+        name: str,
+        args: tuple,
+        kwargs: dict,
+        result: Any,
+        module: str,
+        func: Any = None,
     ) -> None:
+        self.func = func
         self.name = name
         self.args = args
         self.kwargs = kwargs
@@ -55,11 +68,24 @@ class OpCall:
 class OpTrace:
     """All operations of one forward pass, in order, and what it returned.
 
-    The tensors are kept, so that an object's identity tells which tensor it is.
+    The tensors of the calls are kept, so that an object's identity tells which it is.
+
+    Args:
+        calls: The operations.
+        output: What the model returned.
+        stand_ins: What stands in the calls for tensors in ``output``, by their ``id``.
+        inputs: What the model was called with.
     """
 
     calls: list[OpCall] = field(default_factory=list)
     output: Any = None
+    stand_ins: Mapping[int, Tensor] = field(default_factory=dict, repr=False)
+    inputs: Any = None
+
+    def outputs(self) -> Iterator[Tensor]:
+        """Yield the tensors in the output, as they stand in the calls."""
+        for tensor in tensors_in(self.output):
+            yield self.stand_ins.get(id(tensor), tensor)
 
 
 def trace(model: nn.Module, inputs: Any, *, training: bool = False) -> OpTrace:
@@ -78,28 +104,42 @@ def trace(model: nn.Module, inputs: Any, *, training: bool = False) -> OpTrace:
         >>> [call.name for call in trace(nn.ReLU(), torch.zeros(2)).calls]
         ['aten::relu']
     """
-    mode = _Recording()
-    with ExitStack() as stack:
-        stack.enter_context(running_plain(model))
+    stack = [""]
+    with ExitStack() as contexts:
+        contexts.enter_context(running_plain(model))
         if training:
-            stack.enter_context(as_in_training(model))
-        stack.enter_context(followed(model, mode.stack))
-        stack.enter_context(extension_calls(mode.record))
-        stack.enter_context(mode)
+            contexts.enter_context(as_in_training(model))
         try:
-            output = call_model(model, inputs)
+            return recorded_run(model, inputs, stack)
         except Exception as err:
-            where = f" in module '{mode.stack[-1]}'" if mode.stack[1:] else ""
+            where = f" in module '{stack[-1]}'" if stack[1:] else ""
             raise TraceError(
                 f"{type(model).__name__} does not run on the example inputs"
                 f"{where}: {type(err).__name__}: {err}. Give inputs of a size and kind "
                 "that the model takes: mmrazor.example_inputs(model, image_size=...)."
             ) from err
-    return OpTrace(mode.calls, output)
 
 
 class TraceError(ValueError):
     """A model that cannot be run on the inputs given."""
+
+
+def recorded_run(
+    model: nn.Module, inputs: Any, stack: list[str] | None = None
+) -> OpTrace:
+    """Run a model as it is and record the operations.
+
+    Args:
+        model: Any module.
+        inputs: As for :func:`trace`.
+        stack: Filled with the names of the modules that run, innermost last.
+    """
+    stack = [""] if stack is None else stack
+    mode = _Recording(stack)
+    with followed(model, stack), extension_calls(mode.record), mode:
+        output = call_model(model, inputs)
+    stand_ins = mode.stand_ins.of_tensors(tensors_in(output))
+    return OpTrace(mode.calls, output, stand_ins, inputs)
 
 
 @contextmanager
@@ -111,28 +151,29 @@ def running_plain(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def followed(model: nn.Module, stack: list[str]) -> Iterator[None]:
-    """Keep the names of the modules that run on a stack, innermost last."""
-    handles = []
-    depths: list[int] = []
+    """Keep the names of the modules that run on a stack, innermost last.
 
-    def hook(name: str, module: nn.Module) -> None:
-        def enter(*_: Any) -> None:
-            depths.append(len(stack))
-            stack.append(name)
+    When a module raises, its name stays on the stack.
+    """
+    names = {id(module): name for name, module in model.named_modules()}
+    original = nn.Module.__call__
 
-        def leave(*_: Any) -> None:
-            del stack[depths.pop() :]
+    # Hooks would do, but they cost small layers half of their time.
+    def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        name = names.get(id(self))
+        if name is None:
+            return original(self, *args, **kwargs)
+        depth = len(stack)
+        stack.append(name)
+        result = original(self, *args, **kwargs)
+        del stack[depth:]
+        return result
 
-        handles.append(module.register_forward_pre_hook(enter))
-        handles.append(module.register_forward_hook(leave))
-
-    for name, module in model.named_modules():
-        hook(name, module)
+    nn.Module.__call__ = call  # type: ignore[method-assign]
     try:
         yield
     finally:
-        for handle in handles:
-            handle.remove()
+        nn.Module.__call__ = original  # type: ignore[method-assign]
 
 
 def op_name(func: Any) -> str:
@@ -156,22 +197,33 @@ _NAMES: dict[Any, str] = {}
 
 
 class _Recording(TorchDispatchMode):
-    def __init__(self) -> None:
+    def __init__(self, stack: list[str]) -> None:
         super().__init__()
         self.calls: list[OpCall] = []
-        self.stack: list[str] = [""]
+        self.stand_ins = StandIns()
+        self._stack = stack
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # what would be wrapped around each call takes longer than it
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        self.calls.append(OpCall(op_name(func), args, kwargs, result, self.stack[-1]))
+        self.record(op_name(func), args, kwargs, result, func)
         return result
 
-    def record(self, name: str, args: tuple, kwargs: dict, result: Any) -> None:
-        """Take in a call that does not pass through torch's dispatcher."""
-        self.calls.append(OpCall(name, args, kwargs, result, self.stack[-1]))
+    def record(
+        self, name: str, args: tuple, kwargs: dict, result: Any, func: Any = None
+    ) -> None:
+        """Take in a call, also one that does not pass through torch's dispatcher."""
+        of = self.stand_ins.of
+        inside = tuple([arg if type(arg) in _PLAIN else of(arg) for arg in args])
+        named = {key: of(arg) for key, arg in kwargs.items()} if kwargs else kwargs
+        made = self.stand_ins.of_result(result, args, kwargs)
+        self.calls.append(OpCall(name, inside, named, made, self._stack[-1], func))
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

@@ -19,7 +19,7 @@ from .cuts import Cuts
 from .difference import compared, finite_share, relative_difference, sampled
 from .silence import silenced_output
 from .slim import slim
-from .trace import running_plain, tensors_in
+from .trace import OpTrace, recorded_run, running_plain, tensors_in
 
 TOLERANCE = 1e-4
 _INSENSITIVE = 1e-2
@@ -56,6 +56,7 @@ def verify_cuts(
     cuts: Cuts,
     slimmed: nn.Module,
     inputs: Any,
+    recorded: OpTrace | None = None,
 ) -> float:
     """Return what :func:`verify` does, and make sure that it means something.
 
@@ -69,17 +70,20 @@ def verify_cuts(
         cuts: What the slimmed model was made from.
         slimmed: The slimmed model.
         inputs: What both are called with.
+        recorded: The run of the slimmed model on them, if there was one already, from
+            :func:`recorded_seeded`.
 
     Raises:
         UnverifiableError: If no finite number comes out.
     """
-    actual = _run(slimmed, inputs)  # first: it is the cheaper one, and may not run
+    # first: it is the cheaper one, and may not run
+    actual = _run(slimmed, inputs) if recorded is None else recorded.output
     expected = _silenced(graph, kept, inputs)
     worst = relative_difference(expected, actual)
     if worst > TOLERANCE:
         return min(worst, _in_double(graph, kept, cuts, inputs, worst, verify))
     share = finite_share(expected)
-    if share and relative_difference(graph.output, expected) >= _INSENSITIVE:
+    if share and relative_difference(graph.recorded.output, expected) >= _INSENSITIVE:
         return worst
     with _swapped(graph.model, _random_values):
         again = slim(graph.model, cuts)
@@ -143,6 +147,12 @@ def _silenced(
 def _run(model: nn.Module, inputs: Any, seed: int = 0) -> Any:
     with _seeded(inputs, seed), running_plain(model):
         return call_model(model, inputs)
+
+
+def recorded_seeded(model: nn.Module, inputs: Any) -> OpTrace:
+    """Record a run with the seed that all runs to compare have."""
+    with _seeded(inputs), running_plain(model):
+        return recorded_run(model, inputs)
 
 
 @contextmanager

@@ -86,7 +86,8 @@ def prune_graph(
     """
     scorer = build_importance(importance)
     table = cost_table(graph)
-    dense = count_cost(graph.model, inputs)
+    known = graph.recorded if graph.recorded.inputs is inputs else None
+    dense = count_cost(graph.model, inputs, known)
     scores: dict[str, Tensor] = {}
 
     def choose(current: ChannelGraph) -> dict[str, list[int]]:
@@ -107,7 +108,7 @@ def prune_graph(
         )
 
     checked = checked_slimming(graph, choose, inputs, trial)
-    cost = count_cost(checked.model, inputs)
+    cost = count_cost(checked.model, inputs, checked.recorded)
     return Pruned(
         checked.model,
         subnet_of(graph, checked.kept, checked.cuts, cost),
