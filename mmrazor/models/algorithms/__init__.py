@@ -3,12 +3,13 @@
 from .base import Algorithm
 from .ddp import AlgorithmDDP
 from .distill import SingleTeacherDistill
-from .pruning import DCFF, NetworkSlimming
+from .pruning import DCFF, GroupFisher, NetworkSlimming
 
 __all__ = [
     "DCFF",
     "Algorithm",
     "AlgorithmDDP",
+    "GroupFisher",
     "NetworkSlimming",
     "SingleTeacherDistill",
 ]

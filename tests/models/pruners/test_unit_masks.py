@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from mmrazor.core.graph import channel_graph
-from mmrazor.models.pruners.unit_masks import UnitMasks, num_samples
+from mmrazor.models.pruners.unit_masks import UnitMasks
 
 SAMPLES = 5
 
@@ -379,12 +379,3 @@ def test_rows_that_belong_to_no_sample_are_refused(rows):
     with UnitMasks(net, graph.groups) as masks:  # of one sample are all rows
         net(torch.zeros(1, 8)).backward()
         assert set(masks.squares()) == {"a.out", "b.out"}
-
-
-def test_number_of_samples():
-    images = torch.zeros(4, 3, 8, 8)
-    assert num_samples([images, [0] * 9]) == 4
-    assert num_samples([list(images)]) == 4
-    assert num_samples([{"points": images}, torch.zeros(9)]) == 4
-    assert num_samples([[images, images]]) is None  # views of the same samples
-    assert num_samples([3, torch.tensor(1.0)]) is None
