@@ -1,0 +1,29 @@
+"""Searchers: ask a SearchSpace for Subnets and are told what they score."""
+
+from .base import Searcher
+from .evolution import EvolutionSearcher
+from .greedy import GreedySearcher
+from .limits import CostLimits
+from .metric_predictors import (
+    GaussianProcessPredictor,
+    MetricPredictor,
+    MLPPredictor,
+    RBFPredictor,
+)
+from .pareto import ParetoSearcher
+from .predictor import PredictorSearcher
+from .random import RandomSearcher
+
+__all__ = [
+    "CostLimits",
+    "EvolutionSearcher",
+    "GaussianProcessPredictor",
+    "GreedySearcher",
+    "MLPPredictor",
+    "MetricPredictor",
+    "ParetoSearcher",
+    "PredictorSearcher",
+    "RBFPredictor",
+    "RandomSearcher",
+    "Searcher",
+]

@@ -1,0 +1,34 @@
+"""Random search, the baseline of every other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, final
+
+from ...registry import TASK_UTILS
+from .base import Objective, Searcher
+
+
+@final
+@TASK_UTILS.register_module()
+class RandomSearcher(Searcher):
+    """Draw different Subnets within the limits, each with the same probability.
+
+    Args:
+        num_subnets: To evaluate; fewer if there are not so many.
+        objectives: See :class:`Searcher`.
+        seed: Of all chance.
+    """
+
+    def __init__(
+        self,
+        num_subnets: int = 1000,
+        *,
+        objectives: Sequence[Objective] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(objectives=objectives, seed=seed)
+        self.num_subnets = self.total = num_subnets
+
+    def _proposed(self) -> Sequence[dict[str, Any]]:
+        return self._drawn(self.num_subnets - len(self.history))
