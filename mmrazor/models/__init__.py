@@ -1,5 +1,23 @@
 """Algorithms and the parts they are made of."""
 
-from . import algorithms, architectures, distillers, losses, ops, pruners
+from . import (
+    algorithms,
+    architectures,
+    distillers,
+    losses,
+    mutables,
+    mutators,
+    ops,
+    pruners,
+)
 
-__all__ = ["algorithms", "architectures", "distillers", "losses", "ops", "pruners"]
+__all__ = [
+    "algorithms",
+    "architectures",
+    "distillers",
+    "losses",
+    "mutables",
+    "mutators",
+    "ops",
+    "pruners",
+]

@@ -4,17 +4,25 @@ from .budget import Budget
 from .cost import Cost, ModuleCost, count_cost
 from .cost_table import CostTable, TableCost
 from .latency import LatencyStats, measure_latency
+from .latency_table import LatencyTable, LatencyTableError, LayerTimes, device_name
 from .product import Extent, Product
+from .space_cost import CostTerm, SpaceCost
 
 __all__ = [
     "Budget",
     "Cost",
     "CostTable",
+    "CostTerm",
     "Extent",
     "LatencyStats",
+    "LatencyTable",
+    "LatencyTableError",
+    "LayerTimes",
     "ModuleCost",
     "Product",
+    "SpaceCost",
     "TableCost",
     "count_cost",
+    "device_name",
     "measure_latency",
 ]

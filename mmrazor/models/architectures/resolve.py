@@ -24,7 +24,10 @@ ArchitectureSource: TypeAlias = "str | os.PathLike[str] | Config | Mapping[str, 
 _OURS = ("mmengine", "mmrazor")
 _SPEC_KEYS = ("cfg_path", "pretrained", "checkpoint")
 _PRUNED = "SubnetModel"
-_OF_PRUNED = ("type", "architecture", "subnet", "checkpoint", "init_cfg", "_scope_")
+_OF_PRUNED = (
+    *("type", "architecture", "subnet", "checkpoint", "init_cfg", "_scope_"),
+    *("mutator", "supernet"),
+)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 # A pruned model is not an object to pickle: it is the user's own model and a file that
 # says what is left of it. What is built here is the host's model itself, only smaller,
 # so train, test, hooks, checkpoints and deployment need to know nothing of mmrazor.
-"""Build a pruned model from the Architecture it was made from and its Subnet file."""
+# The same holds for what a search found.
+"""Build a small model from the Architecture it was made from and its Subnet file."""
 
 from __future__ import annotations
 
@@ -36,32 +37,48 @@ def subnet_model(
     architecture: Any,
     subnet: SubnetSource,
     checkpoint: str | os.PathLike[str] | None = None,
+    mutator: Mapping[str, Any] | None = None,
+    supernet: str | os.PathLike[str] | None = None,
     data_preprocessor: Mapping[str, Any] | None = None,
     init_cfg: Any = None,
     **settings: Any,
 ) -> nn.Module:
-    """Build a pruned model: ``type='mmrazor.SubnetModel'`` in any config.
+    """Build a small model: ``type='mmrazor.SubnetModel'`` in any config.
 
     What is returned is the host's own model, smaller: its type, its state-dict keys,
     its data preprocessor. Nothing is traced.
 
     Args:
-        architecture: The model before pruning: anything ``build_architecture`` takes.
-            Weights named there are loaded before the cut.
-        subnet: The Subnet file that ``tools/prune.py`` wrote, or a Subnet.
-        checkpoint: Weights of the pruned model.
+        architecture: The model before pruning, or the supernet: anything
+            ``build_architecture`` takes. Weights named there are loaded before the cut.
+        subnet: The Subnet file that ``tools/prune.py`` or ``tools/search.py`` wrote, or
+            a Subnet.
+        checkpoint: Weights of the small model.
+        mutator: Of a Subnet that was searched, the config of the Mutator that makes the
+            architecture the supernet.
+        supernet: With a mutator, the checkpoint of the trained supernet, whose weights
+            the small model takes over.
         data_preprocessor: Used where the architecture's own config has none.
-        init_cfg: Of the pruned model, as in mmengine.
+        init_cfg: Of the small model, as in mmengine.
         **settings: Changes to the architecture's settings, such as ``test_cfg``.
 
     Raises:
         FileNotFoundError: If a file does not exist.
         SubnetModelError: If the Subnet belongs to another model or its file is faulty,
             or the checkpoint does not fit.
+        ValueError: If a supernet is given without its mutator.
     """
     source = with_settings(architecture, settings)
     model = build_architecture(source, data_preprocessor=data_preprocessor)
-    small = slimmed(model, subnet, checkpoint)
+    if mutator is not None:
+        small = fixed(model, subnet, mutator, checkpoint, supernet)
+    elif supernet is not None:
+        raise ValueError(
+            f"supernet='{supernet}' needs the mutator that makes the architecture the "
+            "supernet, such as mutator=dict(type='NasMutator')."
+        )
+    else:
+        small = slimmed(model, subnet, checkpoint)
     if init_cfg is not None:
         if not isinstance(small, BaseModule):
             raise SubnetModelError(
@@ -69,6 +86,48 @@ def subnet_model(
                 "init_cfg. Give checkpoint='weights.pth' in its place."
             )
         small.init_cfg = init_cfg
+    return small
+
+
+def fixed(
+    model: nn.Module,
+    subnet: SubnetSource,
+    mutator: Mapping[str, Any],
+    checkpoint: str | os.PathLike[str] | None = None,
+    supernet: str | os.PathLike[str] | None = None,
+) -> nn.Module:
+    """Return the plain model that a searched Subnet describes.
+
+    Args:
+        model: The architecture; the mutator changes it.
+        subnet: The Subnet or its file.
+        mutator: Config of the Mutator.
+        checkpoint: Weights of the plain model.
+        supernet: Checkpoint of the supernet, loaded before the values are fixed.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        SubnetModelError: If the Subnet belongs to another space or its file is faulty,
+            or a checkpoint does not fit.
+    """
+    loaded = _loaded(subnet)
+    if loaded.slots is not None:
+        raise SubnetModelError(
+            f"Subnet '{loaded.path or loaded.space}' was made by pruning. Leave the "
+            "mutator out; a searched network that was pruned later is the architecture "
+            "of another SubnetModel."
+        )
+    part: Any = MODELS.build({"_scope_": "mmrazor", **mutator})
+    model = part(model)
+    try:
+        loaded.check(part.space)
+        if supernet is not None:
+            load_weights(model, supernet)
+        small: nn.Module = part.fixed(model, loaded.choices)
+        if checkpoint is not None:
+            load_weights(small, checkpoint)
+    except ValueError as err:
+        raise SubnetModelError(str(err)) from err
     return small
 
 
@@ -93,8 +152,8 @@ def slimmed(
     name = f"Subnet '{loaded.path or loaded.space}'"
     if loaded.slots is None:
         raise SubnetModelError(
-            f"{name} has no slots: it was not made by pruning. Build the search space "
-            "it belongs to and select its choices."
+            f"{name} has no slots: it was not made by pruning. Give the mutator it was "
+            "searched with: mutator=dict(type='NasMutator')."
         )
     try:
         cuts = Cuts.from_dict(loaded.slots)

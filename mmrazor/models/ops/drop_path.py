@@ -21,6 +21,7 @@ class DropPath(nn.Module):
         ValueError: If ``prob`` is outside.
 
     Example:
+        >>> import torch
         >>> DropPath(0.5).eval()(torch.ones(2))
         tensor([1., 1.])
     """
