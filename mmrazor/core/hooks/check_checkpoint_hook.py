@@ -10,6 +10,8 @@ from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
 _PREFIX = "architecture."
+# Parts of an Algorithm that a network to be tested or trained on can do without.
+_TRAINING_ONLY = ("distiller.", "self_distiller.", "chains.")
 
 
 class WrongCheckpointError(ValueError):
@@ -37,7 +39,7 @@ class CheckCheckpointHook(Hook):
         wanted = {
             name: value
             for name, value in model.state_dict().items()
-            if not name.startswith("distiller.")  # of use in training only
+            if not name.startswith(_TRAINING_ONLY)
             and not name.endswith("num_batches_tracked")
         }
         state = checkpoint.get("state_dict", checkpoint)

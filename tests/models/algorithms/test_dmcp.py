@@ -29,6 +29,7 @@ SOFT = dict(
 def dmcp(searching=False, **changes):
     schedule = dict(type="LinearSchedule", begin=2, end=6)
     pruner = dict(budget=dict(macs=0.5), schedule=schedule, inputs=IMAGES, levels=4)
+    pruner["type"] = "DMCPPruner"
     algorithm = DMCP(Net(), pruner, **changes).train()
     algorithm.prepare_pruning()
     algorithm.pruner.driven = True

@@ -44,8 +44,7 @@ class DMCP(Algorithm):
 
     Args:
         architecture: As for :class:`~mmrazor.models.algorithms.Algorithm`.
-        pruner: Config of a :class:`~mmrazor.models.pruners.DMCPPruner`; its type is
-            that if none is given.
+        pruner: Config of a :class:`~mmrazor.models.pruners.DMCPPruner`.
         self_distiller: Config of a distiller whose teacher is the widest network:
             ``dict(losses=dict(kd=dict(type='KLDivergence', student='output:head.fc',
             teacher='output:head.fc')))``. Without it all widths learn the task.
@@ -84,13 +83,12 @@ class DMCP(Algorithm):
                 f"num_samples={num_samples} and cost_weight={cost_weight} must be at "
                 f"least 0, tolerance={tolerance} and alpha_lr={alpha_lr} above 0."
             )
-        settings = {"type": "DMCPPruner", **pruner}
-        super().__init__(architecture, pruner=settings, **kwargs)
+        super().__init__(architecture, pruner=pruner, **kwargs)
         if not isinstance(self.pruner, DMCPPruner):
             raise TypeError(
                 f"DMCP trains the chains of a DMCPPruner; "
-                f"{type(self.pruner).__name__} has none. Leave the pruner's type out, "
-                "or prune with type='mmrazor.Compress'."
+                f"{type(self.pruner).__name__} has none. Set pruner=dict("
+                "type='DMCPPruner', ...), or prune with type='mmrazor.Compress'."
             )
         assert self.pruner.chains is not None
         self.chains = self.pruner.chains
