@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmpretrain.datasets import CustomDataset
 from mmpretrain.models import MobileNetV2
 from mmpretrain.structures import DataSample
 from PIL import Image
@@ -25,12 +24,12 @@ def pack_images(folder: Path, target: Path) -> None:
     images, labels = target.with_suffix(".npy"), target.with_suffix(".labels.npy")
     if images.is_file() and labels.is_file():
         return
-    found = CustomDataset(data_root=str(folder), data_prefix="")
-    paths = [found.get_data_info(i)["img_path"] for i in range(len(found))]
-    order = np.random.RandomState(0).permutation(len(paths))  # a part has all classes
-    classes = np.array([found.get_data_info(i)["gt_label"] for i in range(len(found))])
-    pixels = np.stack([np.asarray(Image.open(paths[i])) for i in order])
-    for path, array in ((labels, classes[order]), (images, pixels)):
+    classes = sorted(path for path in folder.iterdir() if path.is_dir())
+    found = [(file, k) for k, kind in enumerate(classes) for file in kind.glob("*.png")]
+    found.sort(key=lambda item: int(item[0].stem))  # as numbered; classes are mixed
+    pixels = np.stack([np.asarray(Image.open(file)) for file, _ in found])
+    numbers = np.array([number for _, number in found])
+    for path, array in ((labels, numbers), (images, pixels)):
         write_atomically(path, lambda part, array=array: _save(part, array))
 
 
