@@ -154,12 +154,7 @@ class DCFFPruner(Pruner):
             )
 
     def inverse_temperature(self, time: int, length: int) -> float:
-        """Return the inverse temperature of an epoch or iteration.
-
-        Args:
-            time: Its number, counted from 0.
-            length: How many there are.
-        """
+        """Return the inverse temperature of an epoch or iteration, of so many."""
         last = ceil(length / self.interval) - 1
         return annealed_inverse_temperature(
             time // self.interval, last, *self.temperatures, self.rate
@@ -213,7 +208,7 @@ class DCFFPruner(Pruner):
         Args:
             model: The dense network.
             data: What :meth:`state_dict` returned.
-            fusion: What ``Fusion.to_dict`` returned.
+            fusion: What ``Fusion.to_dict`` returned, or None.
 
         Raises:
             PruningStateError: If it is damaged, of another model, or not there, or the
