@@ -33,8 +33,8 @@ class Net(BaseModel):
 
 
 def fisher(schedule, **kwargs):
-    settings = dict(budget=dict(macs=0.5), image_size=(8, 8), schedule=schedule)
-    settings.update(kwargs.pop("pruner", {}))
+    settings = dict(type="Pruner", budget=dict(macs=0.5), image_size=(8, 8))
+    settings.update(schedule=schedule, **kwargs.pop("pruner", {}))
     return GroupFisher(Net(), pruner=settings, **kwargs)
 
 

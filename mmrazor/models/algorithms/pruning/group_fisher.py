@@ -29,8 +29,8 @@ class GroupFisher(Algorithm):
 
     Args:
         architecture: As for ``Algorithm``.
-        pruner: Config of the pruner: ``budget``, ``schedule=dict(end=...)`` in
-            iterations, and all that :class:`~mmrazor.models.pruners.Pruner` takes.
+        pruner: Config of a :class:`~mmrazor.models.pruners.Pruner`; its schedule needs
+            an ``end`` in iterations, the rest has the defaults of this method.
         interval: Iterations between two prunings, at least 1; in the paper 25 for
             classifiers and 10 for detectors.
         **kwargs: As for ``Algorithm``: ``teacher``, ``distiller`` and so on.
@@ -57,7 +57,6 @@ class GroupFisher(Algorithm):
             )
         schedule = {**_DEFAULTS, "interval": interval, **given}
         settings = {
-            "type": "Pruner",
             "importance": {"type": "FisherImportance"},
             "num_batches": schedule["interval"],
             **pruner,
