@@ -70,10 +70,10 @@ def run_once(
     start, start_cpu = time.perf_counter(), time.process_time()
     with redirect_stdout(sys.stderr):
         runner = train(cfg, work_dir=folder, seed=seed, resume="auto")
-    score = runner.message_hub.get_scalar(f"val/{metric}").current()
+    score = last_score(runner, metric)
     checkpoint = (folder / "last_checkpoint").read_text(encoding="utf-8").strip()
     result = {
-        metric.rpartition("/")[2]: round(float(score), 4),
+        metric.rpartition("/")[2]: round(score, 4),
         **measure(runner),
         "seconds": round(time.perf_counter() - start, 1),
         "cpu_seconds": round(time.process_time() - start_cpu, 1),
@@ -81,6 +81,19 @@ def run_once(
     }
     write_atomically(done, lambda path: path.write_text(json.dumps(result)))
     return result
+
+
+def last_score(runner: Runner, metric: str) -> float:
+    """Return the last validation's metric; 0 if a detector has detected nothing.
+
+    Raises:
+        KeyError: If there are other metrics but not this one.
+    """
+    times = ("/time", "/data_time")
+    scalars = runner.message_hub.log_scalars
+    found = [n for n in scalars if n.startswith("val/") and not n.endswith(times)]
+    # CocoMetric then returns no metric at all.
+    return float(scalars[f"val/{metric}"].current()) if found else 0.0
 
 
 def mean_and_spread(values: list[float]) -> dict[str, float | None]:

@@ -102,6 +102,8 @@ class ScoreAfterPruning(Hook):
             return
         if PRUNED in runner.message_hub.runtime_info:
             return
-        score = runner.val_loop.run()[self.metric]
+        metrics = runner.val_loop.run()
+        # CocoMetric returns no metric where nothing is detected.
+        score = metrics[self.metric] if metrics else 0.0
         runner.message_hub.update_info(PRUNED, float(score))
         runner.model.train()

@@ -43,6 +43,6 @@ def scenes_config(run: Run, epochs: int, data_root: Path, dense: str | None) -> 
     cfg.train_cfg.update(max_epochs=epochs, val_interval=epochs)
     cfg.custom_hooks = [dict(type="mmrazor.ScoreAfterPruning", metric=AP)]
     cfg.log_level = "WARNING"
-    for key in ("test_dataloader", "test_evaluator"):
+    for key in ("test_dataloader", "test_evaluator", "test_cfg"):
         cfg.pop(key)
     return cfg
