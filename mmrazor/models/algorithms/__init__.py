@@ -3,10 +3,11 @@
 from .base import Algorithm
 from .ddp import AlgorithmDDP
 from .distill import SingleTeacherDistill
-from .pruning import DCFF, GroupFisher, NetworkSlimming
+from .pruning import DCFF, DMCP, GroupFisher, NetworkSlimming
 
 __all__ = [
     "DCFF",
+    "DMCP",
     "Algorithm",
     "AlgorithmDDP",
     "GroupFisher",

@@ -2,6 +2,7 @@
 
 from .budget import channels_per_unit, kept_units
 from .dcff import DCFFPruner
+from .dmcp import DMCPPruner
 from .importances import (
     BNScaleImportance,
     FisherImportance,
@@ -36,6 +37,7 @@ __all__ = [
     "BudgetError",
     "CubicSchedule",
     "DCFFPruner",
+    "DMCPPruner",
     "FPGMImportance",
     "FisherImportance",
     "GroupNormImportance",

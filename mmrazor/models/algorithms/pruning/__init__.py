@@ -1,7 +1,8 @@
 """Pruning methods with a training step of their own."""
 
 from .dcff import DCFF
+from .dmcp import DMCP
 from .group_fisher import GroupFisher
 from .network_slimming import NetworkSlimming
 
-__all__ = ["DCFF", "GroupFisher", "NetworkSlimming"]
+__all__ = ["DCFF", "DMCP", "GroupFisher", "NetworkSlimming"]

@@ -1,0 +1,13 @@
+# DMCP (Guo et al., 2020, arXiv:2005.03354): the MobileNetV2 that the search found,
+# trained from random weights, as in the paper. It is the host's own model and schedule.
+# python tools/train.py configs/pruning/mmcls/dmcp/dmcp_mbv2_search_8xb32-60e_in1k.py
+# python tools/train.py configs/pruning/mmcls/dmcp/dmcp_mbv2_retrain_8xb32_in1k.py
+# Expected: published top-1 71.94 at 209 M MACs; not measured here.
+_base_ = 'mmpretrain::mobilenet_v2/mobilenet-v2_8xb32_in1k.py'
+model = dict(
+    _delete_=True,
+    type='mmrazor.SubnetModel',
+    architecture=dict(
+        cfg_path='mmpretrain::mobilenet_v2/mobilenet-v2_8xb32_in1k.py',
+        pretrained=False),
+    subnet='work_dirs/dmcp_mbv2_search_8xb32-60e_in1k/subnet.yaml')
