@@ -39,7 +39,7 @@ class Plan:
     workers: int
 
 
-QUICK = Plan((18, 16), 0.75, 64, 2400, 200, test_images=10_000, workers=0)
+QUICK = Plan((18, 16), 0.5, 64, 1500, 200, test_images=10_000, workers=0)
 FULL = Plan((18, 64), 1.0, 128, 40_000, 20_000, test_images=10_000, workers=8)
 
 
