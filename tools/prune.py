@@ -62,6 +62,12 @@ def parse_args() -> argparse.Namespace:
         "--seed", type=int, default=0, help="of the choice of these batches"
     )
     parser.add_argument(
+        "--latency-table",
+        metavar="FILE",
+        help="times of the layers, for latency_ms; measured and written if there is no "
+        "such file",
+    )
+    parser.add_argument(
         "--work-dir",
         help="folder for the files; default: pruned, in the config's work dir",
     )

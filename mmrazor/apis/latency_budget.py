@@ -1,8 +1,8 @@
 # Milliseconds are no sum over channels: widths that suit the hardware are faster than
-# narrower ones that do not. So nothing is predicted here; models between the smallest
-# and the largest are pruned and timed, halving the gap each time (as NetAdapt, Yang et
-# al., 2018, arXiv:1804.03230, measures its proposals; ours searches one number, the
-# MACs, and lets the ranking place them).
+# narrower ones that do not. So nothing is predicted here unless there is a table;
+# models between the smallest and the largest are pruned and timed, halving the gap each
+# time (as NetAdapt, Yang et al., 2018, arXiv:1804.03230, measures its proposals; ours
+# searches one number, the MACs, and lets the ranking place them).
 """Prune a model to a latency that is measured."""
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
-from ..core.cost import Budget, measure_latency
+from ..core.cost import Budget, LatencyTable, device_name, measure_latency
 from ..core.graph import ChannelGraph
 from ..models.pruners import BudgetError, Importance, Pruned, prune_graph
+from .latency_layers import fingerprint
 
 _TRIALS = 7
 _CLOSE = 0.98
@@ -33,6 +34,7 @@ def prune_to_budget(
     *,
     device: str | torch.device = "cpu",
     advance: Callable[[], None] = lambda: None,
+    table: LatencyTable | None = None,
     **options: Any,
 ) -> Pruned:
     """Prune the model of a channel graph, to a latency too if the budget has one.
@@ -44,6 +46,8 @@ def prune_to_budget(
         importance: Ranks the channels.
         device: Where latency is measured.
         advance: Called after each model that was timed.
+        table: Estimates latencies, so that only the result is timed; from
+            :func:`~mmrazor.apis.latency_layers.measure_table`.
         **options: As for :func:`~mmrazor.models.pruners.prune_graph`.
 
     Returns:
@@ -51,6 +55,7 @@ def prune_to_budget(
 
     Raises:
         BudgetError: If the budget cannot be reached.
+        LatencyTableError: If the table is of another device or model.
         ValueError: If an argument is wrong.
     """
     budget = Budget.parse(budget)
@@ -62,6 +67,12 @@ def prune_to_budget(
         advance()
         return latency_ms
 
+    if table is not None:
+        table.check_fits(device_name(device), fingerprint(graph, inputs))
+        found = prune_graph(
+            graph, inputs, budget, importance, latency_ms=table, **options
+        )
+        return _with_latency(found, timed(found.model))
     dense_ms = timed(graph.model)
     low, high = Budget(latency_ms=budget.latency_ms).limits({"latency_ms": dense_ms})[
         "latency_ms"
@@ -100,8 +111,7 @@ def prune_to_budget(
             f"The pruned model takes {best_ms:.4g} ms, which is under the budget's low "
             f"end, {low:.4g} ms. Lower that end, or loosen the budget's other bounds."
         )
-    cost = {**best.subnet.cost, "latency_ms": best_ms}
-    return replace(best, subnet=replace(best.subnet, cost=cost))
+    return _with_latency(best, best_ms)
 
 
 def latency_on(device: str | torch.device, model: nn.Module, inputs: Any) -> float:
@@ -120,6 +130,11 @@ def latency_on(device: str | torch.device, model: nn.Module, inputs: Any) -> flo
     once = measure_latency(model, inputs, warmup=1, repeats=1).median_ms
     repeats = int(min(50, max(3, _SECONDS * 1e3 / max(once, 1e-3))))
     return measure_latency(model, inputs, warmup=1, repeats=repeats).median_ms
+
+
+def _with_latency(found: Pruned, latency_ms: float) -> Pruned:
+    cost = {**found.subnet.cost, "latency_ms": latency_ms}
+    return replace(found, subnet=replace(found.subnet, cost=cost))
 
 
 def _least_macs(

@@ -32,6 +32,7 @@ from ..models.pruners import (
 from ..models.pruners.pruner import nothing_prunable
 from .finetune_config import finetune_config, write_config
 from .latency_budget import latency_on, prune_to_budget
+from .latency_file import table_in
 from .onnx import OnnxExportError, export_onnx
 from .prune_report import PruneInfo
 from .prune_source import PruneSource, rebuilt, subnet_of_both
@@ -57,6 +58,7 @@ def prune_config(
     image_size: Sequence[int] | None = None,
     calib_batches: int | None = None,
     seed: int = 0,
+    latency_table: str | os.PathLike[str] | None = None,
     work_dir: str | os.PathLike[str] | None = None,
     name: str | None = None,
     onnx: bool = True,
@@ -79,6 +81,8 @@ def prune_config(
         calib_batches: Training batches for an importance that reads gradients;
             default 8.
         seed: Of the choice of these batches.
+        latency_table: File with the times of the model's layers, by which a latency is
+            bounded; it is measured and written if it does not exist.
         work_dir: Folder for the files; default is ``pruned`` in the config's work dir.
         name: File name without suffix; default is the config's and ``_pruned``.
         onnx: Write an ONNX file too.
@@ -90,6 +94,7 @@ def prune_config(
 
     Raises:
         BudgetError: If the budget cannot be reached.
+        LatencyTableError: If the table is of another device or model.
         FileNotFoundError: If config or checkpoint does not exist.
         NothingPrunableError: If no group can be pruned; the text says why.
         RunConfigError: If the config or the training set is faulty.
@@ -98,6 +103,11 @@ def prune_config(
     """
     budget = Budget.parse(budget)
     calib_batches = checked_batches(importance, calib_batches)
+    if latency_table is not None and budget.latency_ms is None:
+        raise ValueError(
+            "A latency table serves a budget of latency_ms, and this one has none. Add "
+            "latency_ms, or leave the table out."
+        )
     steps = Steps(console)
     cfg = load_config(config, cfg_options)
     with steps.step("Building the model"):
@@ -120,6 +130,9 @@ def prune_config(
     importance = ready_importance(
         importance, graph, cfg, calib_batches, seed, device, steps
     )
+    table = None
+    if latency_table is not None:
+        table = table_in(Path(latency_table), graph, inputs, device, steps)
     with steps.step("Pruning and checking"):
         pruned = prune_to_budget(
             graph,
@@ -127,6 +140,7 @@ def prune_config(
             budget,
             importance,
             device=device,
+            table=table,
             ranking=ranking,
             divisor=divisor,
             min_keep=min_keep,
