@@ -7,6 +7,7 @@ from .export import export_model
 from .infer import inference, init_model
 from .onnx import export_onnx
 from .pruning import load_subnet, prune
+from .sensitivity_run import sensitivity
 
 __all__ = [
     "build_architecture",
@@ -20,4 +21,5 @@ __all__ = [
     "load_subnet",
     "measure_latency",
     "prune",
+    "sensitivity",
 ]
