@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ..core.graph import TraceError
-from ..core.hooks.pruning_schedule_hook import ScheduleError
+from ..core.hooks.schedule_fit import ScheduleError
 from ..core.protocols import PRUNING_KEY
 from ..core.space import Subnet
 from ..models.algorithms.pruned_features import PrunedFeatureError

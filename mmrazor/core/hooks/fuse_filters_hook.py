@@ -14,7 +14,8 @@ from ...registry import HOOKS
 from ..protocols import PRUNING_KEY
 from .averaged_models import averages_of
 from .optimizer_state import Shrunk, optimizers_of, slice_state_
-from .pruning_schedule_hook import PruningScheduleHook, ScheduleError, _model_of
+from .pruning_schedule_hook import PruningScheduleHook, _model_of
+from .schedule_fit import ScheduleError
 
 
 @runtime_checkable

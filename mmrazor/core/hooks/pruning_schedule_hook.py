@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from mmengine.dist import broadcast_object_list
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import BaseLoop, IterBasedTrainLoop
+from mmengine.runner import BaseLoop
 from torch.utils.hooks import RemovableHandle
 
 from ...registry import HOOKS
@@ -18,10 +17,7 @@ from ..protocols import PRUNING_KEY, PrunesInTraining, RebuildsReducer
 from .averaged_models import averages_of, shrink_average_
 from .optimizer_state import optimizers_of, slice_state_
 from .pruned_files import write_pruned
-
-
-class ScheduleError(ValueError):
-    """A pruning schedule that does not fit the training loop."""
+from .schedule_fit import check_fit, steps_until_due
 
 
 @HOOKS.register_module()
@@ -80,7 +76,7 @@ class PruningScheduleHook(Hook):
         """Find faults early; prune once if there is no schedule."""
         model = _model_of(runner)
         pruner = model.pruner
-        self._check_fit(runner, pruner.schedule)
+        check_fit(runner, pruner)
         pruner.driven = True
         pruner.settle_()
         if pruner.schedule is not None:
@@ -106,7 +102,7 @@ class PruningScheduleHook(Hook):
         if not schedule.by_epoch:
             self._prune_if_due(runner, runner.iter)
         if pruner.importance.reads_gradients and self._reading is None:
-            left = _steps_until_due(runner, schedule, batch_idx)
+            left = steps_until_due(runner, schedule, batch_idx)
             if left is not None and left <= pruner.num_batches:
                 self._read_gradients(runner)
 
@@ -206,33 +202,6 @@ class PruningScheduleHook(Hook):
             self._reading = None
             pruner.scores.stop_()
 
-    def _check_fit(self, runner: Any, schedule: Any) -> None:
-        if schedule is None:
-            return
-        loop = runner.train_loop
-        if schedule.by_epoch and isinstance(loop, IterBasedTrainLoop):
-            raise ScheduleError(
-                f"{schedule} counts epochs, but {type(loop).__name__} has none. Set "
-                "by_epoch=False and give begin, end and interval in iterations."
-            )
-        length = loop.max_epochs if schedule.by_epoch else loop.max_iters
-        unit = "epochs" if schedule.by_epoch else "iterations"
-        if schedule.end >= length:
-            raise ScheduleError(
-                f"{schedule} ends where training does or later: there are {length} "
-                f"{unit}, counted from 0. Give an earlier end, so that the pruned "
-                "network is trained too."
-            )
-        if getattr(runner.cfg, "compile", None):
-            if _model_of(runner).pruner.importance.reads_masks:
-                raise ScheduleError(
-                    "Gradients of masks on channels are not seen in a compiled model. "
-                    "Leave compile out, or take an importance that reads weights."
-                )
-            runner.logger.log(
-                logging.WARNING, "Every pruning makes torch.compile start again."
-            )
-
 
 def _loss_scale(optim_wrapper: Any) -> float:
     """Return what the losses of a step are multiplied by in half precision."""
@@ -243,17 +212,6 @@ def _loss_scale(optim_wrapper: Any) -> float:
 def _unit(model: Any, time: int) -> str:
     word = "epoch" if model.pruner.schedule.by_epoch else "iteration"
     return f"{word} {time}"
-
-
-def _steps_until_due(runner: Any, schedule: Any, batch_idx: int) -> int | None:
-    """Return how many steps are taken before the next pruning."""
-    if not schedule.by_epoch:
-        due = schedule.next_due(runner.iter + 1)
-        return None if due is None else due - runner.iter
-    due = schedule.next_due(runner.epoch + 1)
-    if due is None:
-        return None
-    return (due - runner.epoch) * len(runner.train_dataloader) - batch_idx
 
 
 def _model_of(runner: Any) -> Any:
