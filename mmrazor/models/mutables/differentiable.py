@@ -115,7 +115,7 @@ class OneHotMutableOP(AlphaOP):
     The candidate is selected by a draw from the softmax over ``alpha``, which is what
     the concrete distribution becomes as its temperature goes to 0: see :meth:`drawn`.
     With output ``y`` of the loss ``L``, the gradient of ``alpha`` is
-    ``sum(y * dL/dy) * d log p(selected) / d alpha`` (equation 10 of the paper): the
+    ``sum(y * dL/dy) * d log p(selected) / d alpha`` (section 3 of the paper): the
     output is multiplied by ``1 + log p - stop_gradient(log p)``, whose value is 1.
 
     Args:

@@ -120,7 +120,7 @@ def _same(
     """Return the costs that two counts agree on; that of the whole must be one."""
     if base.get("") != other.get(""):
         changed = [p for p in base if p in other and base[p] != other[p]]
-        inner = max(changed, key=lambda path: path.count("."), default="")
+        inner = max(changed, key=lambda path: path.count(".") + bool(path))
         raise ValueError(
             f"The cost of the module '{inner}' changes with a Choice that is not in "
             f"it: {base[inner]} and {other[inner]}. Give candidates no weights in "

@@ -45,12 +45,15 @@ class _TwoBranches(BaseModule):
         init_cfg: Any = None,
     ) -> None:
         super().__init__(init_cfg)
-        same = in_channels == out_channels and in_channels % 2 == 0
-        if stride not in (1, 2) or (stride == 1 and not same):
+        fits = {
+            1: in_channels == out_channels and in_channels % 2 == 0,
+            2: in_channels < out_channels,
+        }
+        if not fits.get(stride, False):
             raise ValueError(
                 f"{type(self).__name__} cannot have {in_channels} channels in, "
                 f"{out_channels} out and stride {stride}. With stride 1 the channels "
-                "are even and stay; with stride 2 they may change."
+                "are even and stay; with stride 2 they grow."
             )
         self._cfgs: tuple[Cfg, Cfg] = norm_cfg, act_cfg
         self.stride = stride
