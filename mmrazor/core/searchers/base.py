@@ -122,13 +122,7 @@ class Searcher(ABC):
         """
         if score is not None:
             subnet = replace(subnet, score=score)
-        known = {**subnet.cost, **subnet.score}
-        missing = [name for name, _ in self.objectives if name not in known]
-        if subnet.score and missing:
-            raise ValueError(
-                f"The search looks for {missing}, but what is known of a Subnet is "
-                f"{list(known)}. Set metric or objectives to one of those."
-            )
+        self.check(subnet)
         position = self._positions.get(self.space.key(subnet.choices), len(self._batch))
         if position >= self._num_asked or position in self._told:
             raise ValueError(
@@ -139,6 +133,20 @@ class Searcher(ABC):
         if len(self._told) == len(self._batch):
             self.history += [self._told[i] for i in range(len(self._batch))]
             self._open_(())
+
+    def check(self, subnet: Subnet) -> None:
+        """Return quietly if a Subnet has all objectives, or no score.
+
+        Raises:
+            ValueError: If an objective is missing.
+        """
+        known = {**subnet.cost, **subnet.score}
+        missing = [name for name, _ in self.objectives if name not in known]
+        if subnet.score and missing:
+            raise ValueError(
+                f"The search looks for {missing}, but what is known of a Subnet is "
+                f"{list(known)}. Set metric or objectives to one of those."
+            )
 
     def pending(self) -> list[Subnet]:
         """Return the Subnets that were asked and not told, in order."""
