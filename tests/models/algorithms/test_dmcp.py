@@ -77,7 +77,7 @@ def test_weights_get_the_sum_of_the_gradients_of_all_widths(soft):
     for name, parameter in net.named_parameters():
         wanted = before.get_parameter(name) - 0.1 * expected[name]
         torch.testing.assert_close(parameter, wanted, rtol=1e-5, atol=1e-6)
-    assert float(logs["loss"]) == pytest.approx(task.item())
+    assert logs["loss"].item() == pytest.approx(task.item())
     # the statistics are the widest network's after its one pass
     once = slim(before, graph.cuts({}))
     once(IMAGES)
