@@ -86,9 +86,9 @@ def count_cost(model: nn.Module, inputs: Any, recorded: OpTrace | None = None) -
         counter = _CountingMode()
         _run_counted(model, inputs, counter)
     macs = _with_parents(counter.macs)
-    params = _params_by_module(model)
     modules = {
-        name: ModuleCost(macs[name], params[name]) for name, _ in model.named_modules()
+        name: ModuleCost(macs[name], params)
+        for name, params in _params_by_module(model).items()
     }
     return Cost(modules[""].macs, modules[""].params, dict(counter.uncounted), modules)
 

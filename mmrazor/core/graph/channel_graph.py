@@ -135,8 +135,12 @@ class ChannelGraph:
         """
         dropped = self.dropped(kept)
         slots: dict[str, dict[int, list[int]]] = {}
+        lists: dict[bytes, list[int]] = {}  # axes of one group share theirs
         for (name, axis), line in self.dropped_lines(kept).items():
-            slots.setdefault(name, {})[axis] = np.flatnonzero(~line).tolist()
+            key = line.tobytes()
+            if key not in lists:
+                lists[key] = np.flatnonzero(~line).tolist()
+            slots.setdefault(name, {})[axis] = lists[key]
         attributes, replaced = attribute_values(
             self.model, slots, self._sizes, self._table.labels, dropped
         )
@@ -256,7 +260,9 @@ def _sensitive(call: OpCall, flow: IdFlow) -> Iterator[tuple[Tensor, Sequence[in
         yield mixed
 
 
-def _check_modules(model: nn.Module, names: Iterable[str]) -> None:
+def _check_modules(model: nn.Module, names: Sequence[str]) -> None:
+    if not names:
+        return
     known = dict(model.named_modules())
     for name in names:
         if name not in known:

@@ -30,9 +30,11 @@ class Cuts:
             >>> Cuts({'w': {0: [1, 2, 3, 7]}}).to_dict()['slots']
             {'w': {'0': '1-3 7'}}
         """
+        lists = {id(kept): kept for a in self.slots.values() for kept in a.values()}
+        texts = {key: _ranges(kept) for key, kept in lists.items()}
         return {
             "slots": {
-                name: {str(axis): _ranges(kept) for axis, kept in axes.items()}
+                name: {str(axis): texts[id(kept)] for axis, kept in axes.items()}
                 for name, axes in self.slots.items()
             },
             "attributes": {name: dict(a) for name, a in self.attributes.items()},

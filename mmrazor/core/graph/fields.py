@@ -21,7 +21,7 @@ def varying(field: Tensor) -> tuple[int, ...]:
     """
     strides = field.stride()
     return tuple(
-        d for d, size in enumerate(field.shape) if size > 1 and strides[d] != 0
+        [d for d, size in enumerate(field.shape) if size > 1 and strides[d] != 0]
     )
 
 

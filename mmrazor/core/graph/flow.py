@@ -64,6 +64,10 @@ class Flow(ABC):
         if tensor.numel() == 0:  # no element tells what would meet
             fields = ()
         self._fields[id(tensor)] = [field for field in fields if varying(field)]
+        self.hold(tensor)
+
+    def hold(self, tensor: Tensor) -> None:
+        """Keep a tensor, so that its ``id`` stays its own."""
         self._alive[id(tensor)] = tensor
 
     def set_new(self, tensor: Tensor) -> None:
@@ -94,7 +98,9 @@ class Flow(ABC):
             The fields of the result.
         """
         merged: dict[tuple[int, ...], Tensor] = {}
+        untracked = [_untracked(size, fields) for size, fields in operands]
         for index, (_, fields) in enumerate(operands):
+            others = set().union(*untracked[:index], *untracked[index + 1 :])
             for field in fields:
                 wide = broadcast_to(field, shape)
                 dims = varying(wide)
@@ -102,7 +108,7 @@ class Flow(ABC):
                     continue
                 fixed = False
                 for dim in dims:
-                    if _meets_untracked(operands, index, dim):
+                    if dim in others:
                         fixed |= self.forbid(wide, dim, "meets a tensor of fixed size")
                 if fixed:
                     continue
@@ -213,15 +219,10 @@ class Flow(ABC):
                 self.forbid(field, dim, reason)
 
 
-def _meets_untracked(
-    operands: Sequence[tuple[Sequence[int], Fields]], index: int, dim: int
-) -> bool:
-    """Tell whether another operand has elements, but no channels, along a dim."""
-    return any(
-        shape[dim] > 1 and not any(dim in varying(field) for field in fields)
-        for other, (shape, fields) in enumerate(operands)
-        if other != index
-    )
+def _untracked(shape: Sequence[int], fields: Fields) -> set[int]:
+    """Return the dims along which a tensor has elements, but no channels."""
+    dims = {dim for dim, size in enumerate(shape) if size > 1}
+    return dims.difference(*map(varying, fields))
 
 
 def aligned(tensor: Tensor, fields: Fields, ndim: int) -> tuple[list[int], Fields]:

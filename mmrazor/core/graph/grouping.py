@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ class GroupTable:
     axes: dict[tuple[str, int], Ids]
     members: dict[str, Ids]
     group_of: Ids
+    _extents: dict[bytes, tuple[int, dict[str, int]]] = field(default_factory=dict)
 
     def dropped(self, kept: Mapping[str, Sequence[int]]) -> Ids:
         """Return for every class whether it is dropped."""
@@ -82,13 +83,16 @@ class GroupTable:
 
     def extent_of(self, line: Ids) -> tuple[int, dict[str, int]]:
         """Return what :meth:`extent` does, for the classes along a line."""
-        groups = self.group_of[line]
-        const = int((groups == _FIXED).sum())
-        per_unit = {}
-        for index in np.unique(groups[groups != _FIXED]):
-            group = self.groups[int(index)]
-            per_unit[group.name] = int((groups == index).sum()) // group.size
-        return const, per_unit
+        key = line.tobytes()
+        if key not in self._extents:
+            groups = self.group_of[line]
+            const = int((groups == _FIXED).sum())
+            per_unit = {}
+            for index in np.unique(groups[groups != _FIXED]):
+                group = self.groups[int(index)]
+                per_unit[group.name] = int((groups == index).sum()) // group.size
+            self._extents[key] = const, per_unit
+        return self._extents[key]
 
 
 def line_classes(labels: Ids, field: Tensor, dim: int) -> Ids:
@@ -129,7 +133,8 @@ def make_groups(
     axes = {
         key: labels[first : first + size] for key, (first, size) in noted.axes.items()
     }
-    roles = {key: _role(model, *key) for key in axes}
+    modules = dict(model.named_modules(remove_duplicate=False))
+    roles = {key: _role(model, modules, *key) for key in axes}
     made = np.zeros(count, dtype=bool)
     for key, line in axes.items():
         if roles[key] == "out":
@@ -143,8 +148,9 @@ def make_groups(
     group_of = np.full(count + 1, _FIXED, dtype=np.int64)  # the last is no class
     table = GroupTable([], {}, labels, axes, {}, group_of)
     slots = _slots_by_signature(keys, axes, roles, signature, open_)
+    rank = np.zeros(count, dtype=np.int64)
     for found in slots.values():
-        _add_group(table, model, found, axes)
+        _add_group(table, model, found, axes, rank)
     _explain(table, keys, axes, roles, classes.reasons, frozen)
     return table
 
@@ -153,7 +159,8 @@ def _signatures(count: int, lines: Sequence[Ids]) -> Ids:
     """Hash for every class on which lines it sits, and how often."""
     random = np.random.default_rng(0)
     result = np.zeros(count, dtype=np.uint64)
-    for line in lines:
+    # Lines with the same classes tell nothing new.
+    for line in {line.tobytes(): line for line in lines}.values():
         inside, times = np.unique(line[line != _FIXED], return_counts=True)
         salt = random.integers(1, 2**63, dtype=np.uint64)
         mixed = (times.astype(np.uint64) * salt) ^ (salt >> np.uint64(7))
@@ -179,6 +186,9 @@ def _slots_by_signature(
         if not len(positions):
             continue
         marks = signature[line[positions]]
+        if (marks == marks[0]).all():  # most often
+            found.setdefault(int(marks[0]), []).append((key, roles[key], positions))
+            continue
         for mark in dict.fromkeys(marks.tolist()):
             inside = positions[marks == np.uint64(mark)]
             found.setdefault(mark, []).append((key, roles[key], inside))
@@ -190,7 +200,17 @@ def _add_group(
     model: nn.Module,
     found: _Found,
     axes: Mapping[tuple[str, int], Ids],
+    rank: Ids,
 ) -> None:
+    """Add the group of some slots.
+
+    Args:
+        table: Where to.
+        model: The model.
+        found: The slots.
+        axes: Classes along each parameter axis.
+        rank: Space for a number for each class.
+    """
     lead = next((item for item in found if item[1] == "out"), found[0])
     members = _in_order(axes[lead[0]][lead[2]])
     base = f"{owner_of(lead[0][0])[0]}.out".lstrip(".")
@@ -201,10 +221,10 @@ def _add_group(
         width = len(lead[2])
         table.unprunable[name] = f"all its {width} channels are coupled"
         return
-    rank = {int(label): i for i, label in enumerate(members)}
+    rank[members] = np.arange(len(members))
     slots = []
     for (parameter, axis), role, positions in found:
-        units = np.array([rank[int(i)] for i in axes[parameter, axis][positions]])
+        units = rank[axes[parameter, axis][positions]]
         arranged = positions[np.argsort(units, kind="stable")]
         indices = torch.from_numpy(arranged.reshape(len(members), -1).copy())
         slots.append(Slot(parameter, axis, indices, role))
@@ -244,9 +264,11 @@ def _model_order(model: nn.Module) -> dict[str, int]:
 _NORM_NAMES = ("Norm", "BN", "GRN")
 
 
-def _role(model: nn.Module, name: str, axis: int) -> Role:
+def _role(
+    model: nn.Module, modules: Mapping[str, nn.Module], name: str, axis: int
+) -> Role:
     path, leaf = owner_of(name)
-    module = model.get_submodule(path)
+    module = modules[path]
     tensor = tensor_named(model, name)
     if not isinstance(tensor, nn.Parameter):
         return "statistic"

@@ -39,8 +39,13 @@ def tensor_named(model: nn.Module, name: str) -> Tensor:
         >>> tensor_named(nn.Linear(2, 3), 'bias').shape
         torch.Size([3])
     """
-    path, _, leaf = name.rpartition(".")
-    tensor = getattr(model.get_submodule(path), leaf)
+    *path, leaf = name.split(".")
+    module: nn.Module | None = model
+    for part in path:
+        module = None if module is None else module._modules.get(part)
+    if module is None:  # not registered, or not there: torch finds it or tells
+        module = model.get_submodule(".".join(path))
+    tensor = getattr(module, leaf)
     assert isinstance(tensor, Tensor)
     return tensor
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from .fields import narrowed, varying
 from .flow import Flow
 from .mixing import blank, dropped_lines, infinite_at_zero, mixed_dims, run_without
 from .rules import apply_rule
+from .rules.table import PRODUCTS
 from .trace import OpCall, op_name, running_plain
 
 _Lines = Mapping[tuple[str, int], np.ndarray]
@@ -74,6 +76,17 @@ class _DropFlow(Flow):
     def __init__(self, model: nn.Module, lines: _Lines) -> None:
         super().__init__(model)
         self._lines = lines
+        self._references: dict[int, weakref.ref[Tensor]] = {}
+
+    def hold(self, tensor: Tensor) -> None:
+        """Let go of a tensor's fields with the tensor: features need much memory."""
+        key = id(tensor)
+
+        def forget(_: Any) -> None:
+            self._fields.pop(key, None)
+            self._references.pop(key, None)
+
+        self._references[key] = weakref.ref(tensor, forget)
 
     def parameter_line(self, name: str, dim: int, size: int) -> Tensor:
         line = self._lines.get((name, dim))
@@ -118,22 +131,49 @@ class _Silencing(TorchDispatchMode):
     def __init__(self, model: nn.Module, lines: _Lines) -> None:
         super().__init__()
         self.flow = _DropFlow(model, lines)
+        self._zeroed = {
+            parameter.untyped_storage().data_ptr()
+            for name, parameter in model.named_parameters()
+            if any((name, axis) in lines for axis in range(parameter.dim()))
+        }
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # what would be wrapped around each call takes long
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs = kwargs or {}
         name = op_name(func)
-        mixed = mixed_dims(name, args, kwargs)
-        lines = {} if mixed is None else dropped_lines(self.flow, *mixed)
-        if lines:
-            result = run_without(func, args, kwargs, lines)
-        else:
-            result = func(*args, **kwargs)
+        result = self._result(func, name, args, kwargs)
         self.record(name, args, kwargs, result)
         if infinite_at_zero(name, args) is not None:
             blank(self.flow, result)
         return result
+
+    def _result(self, func: Any, name: str, args: tuple, kwargs: dict) -> Any:
+        mixed = mixed_dims(name, args, kwargs)
+        lines = {} if mixed is None else dropped_lines(self.flow, *mixed)
+        if not lines:
+            return func(*args, **kwargs)
+        if self._meets_zeros(name, args, lines):
+            result = func(*args, **kwargs)
+            if bool(result.sum().isfinite()):  # no silenced infinity met a zero
+                return result
+        return run_without(func, args, kwargs, lines)
+
+    def _meets_zeros(self, name: str, args: tuple, lines: dict[int, Tensor]) -> bool:
+        """Tell whether all that a product would leave out is multiplied by zeros."""
+        if name not in PRODUCTS:
+            return False
+        factor = args[PRODUCTS[name] + 1]
+        if factor.untyped_storage().data_ptr() not in self._zeroed:
+            return False
+        dim = factor.dim() - 2
+        rows = dropped_lines(self.flow, factor, [dim])
+        (line,) = lines.values()
+        return dim in rows and torch.equal(rows[dim], line)
 
     def record(self, name: str, args: tuple, kwargs: dict, result: Any) -> None:
         """Follow the channels through one operation."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import PrunedMultiheadAttention
+from .copying import copied
 from .cuts import Cuts
 from .names import tensor_named
 
@@ -36,14 +35,11 @@ def slim(model: nn.Module, cuts: Cuts) -> nn.Module:
     memo: dict[int, Any] = {}
     for module in model.modules():
         for value in vars(module).values():
-            if type(value) is OrderedDict and not value:  # hooks, mostly none
-                memo[id(value)] = OrderedDict()
-            elif isinstance(value, Tensor) and not value.is_leaf:  # computed anew later
+            if isinstance(value, Tensor) and not value.is_leaf:  # computed anew later
                 memo[id(value)] = value.detach().clone()
     for name, tensor in sliced_tensors(model, cuts).items():
         memo[id(_tensor(model, name))] = tensor
-    small = copy.deepcopy(model, memo)
-    return _finish_(small, cuts)
+    return _finish_(copied(model, memo), cuts)
 
 
 def slim_(model: nn.Module, cuts: Cuts) -> nn.Module:
@@ -66,12 +62,16 @@ def slim_(model: nn.Module, cuts: Cuts) -> nn.Module:
 def sliced_tensors(model: nn.Module, cuts: Cuts) -> dict[str, Tensor]:
     """Return the parameters and buffers that shrink, at their new size."""
     result = {}
+    indices: dict[tuple[int, torch.device], Tensor] = {}  # many axes share a list
     for name, axes in cuts.slots.items():
         old = _tensor(model, name)
         new = old.detach()
         for axis, kept in axes.items():
-            index = torch.tensor(kept, dtype=torch.long, device=old.device)
-            if len(index) == 0 or int(index.max()) >= old.shape[axis]:
+            key = id(kept), old.device
+            if key not in indices:
+                indices[key] = torch.tensor(kept, dtype=torch.long, device=old.device)
+            index = indices[key]
+            if len(kept) == 0 or max(kept) >= old.shape[axis]:
                 raise ValueError(
                     f"The cuts keep indices {kept[:3]}... of axis {axis} of '{name}', "
                     f"which has {old.shape[axis]}. They belong to another model."

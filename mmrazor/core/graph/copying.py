@@ -1,0 +1,71 @@
+# copy.deepcopy asks every object how it is to be copied; a network has thousands that
+# are plain numbers, words and empty tables of hooks. Answering for those here makes the
+# copy of a small network several times faster.
+"""Copy modules as ``copy.deepcopy`` does, in less time."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from functools import cache
+from typing import Any, TypeVar
+
+from torch import nn
+
+_Module = TypeVar("_Module", bound=nn.Module)
+_ATOMS = frozenset([int, float, bool, str, type(None), type])
+_CONTAINERS = frozenset([OrderedDict, set, list])
+# How an object tells that it is to be copied in its own way.
+_OWN_WAYS = ("__reduce_ex__", "__reduce__", "__getstate__", "__deepcopy__")
+_HAVE_STATE = hasattr(nn.Module, "__getstate__")
+
+
+def copied(module: _Module, memo: dict[int, Any]) -> _Module:
+    """Return a deep copy of a module.
+
+    Args:
+        module: The module.
+        memo: Copies that are there already, by the ``id`` of what they are copies of;
+            is filled.
+
+    Example:
+        >>> layers = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+        >>> layers.append(layers[0])[0] is layers[2]
+        True
+        >>> twin = copied(layers, {})
+        >>> twin[0] is twin[2], twin[0] is layers[0]
+        (True, False)
+    """
+    return _copied(module, memo)
+
+
+def _copied(value: Any, memo: dict[int, Any]) -> Any:
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    known = memo.get(id(value))
+    if known is not None:
+        return known
+    if kind is dict:
+        new: Any = {}
+        memo[id(value)] = new
+        for key, item in value.items():
+            new[_copied(key, memo)] = _copied(item, memo)
+        return new
+    if kind in _CONTAINERS and not value:
+        new = memo[id(value)] = kind()
+        return new
+    if isinstance(value, nn.Module) and _is_plain(kind):
+        new = memo[id(value)] = kind.__new__(kind)
+        state = value.__getstate__() if _HAVE_STATE else vars(value)
+        new.__setstate__({name: _copied(item, memo) for name, item in state.items()})
+        return new
+    return copy.deepcopy(value, memo)
+
+
+@cache
+def _is_plain(kind: type) -> bool:
+    """Tell whether such modules are copied as most are, attribute by attribute."""
+    return all(
+        getattr(kind, way, None) is getattr(nn.Module, way, None) for way in _OWN_WAYS
+    )
