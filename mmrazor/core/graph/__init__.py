@@ -1,7 +1,8 @@
 """What is learned about a model by running it once."""
 
 from .attention import PrunedMultiheadAttention
-from .channel_graph import ChannelGraph, channel_graph
+from .build import channel_graph
+from .channel_graph import ChannelGraph
 from .channel_group import ChannelGroup, Slot
 from .cuts import Cuts
 from .difference import relative_difference
