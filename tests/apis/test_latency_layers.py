@@ -180,7 +180,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_a_budget_by_the_table(graph: Any, clock: list[float], tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     table = table_in(path, graph, IMAGE, "cpu", Steps())
-    assert len(clock) == 1 + 5  # the whole model, and five random ones
+    assert len(clock) == 1 + 4 + 5  # the whole model, four narrow, five random ones
+    assert table.scale == pytest.approx(1)
     dense = clock[0]
     clock.clear()
     found = prune_to_budget(graph, IMAGE, dict(latency_ms=0.6), table=table)
@@ -198,3 +199,28 @@ def test_a_budget_by_the_table(graph: Any, clock: list[float], tmp_path: Path) -
     larger = torch.rand(1, 3, 8, 16)
     with pytest.raises(LatencyTableError, match="of another model"):
         prune_to_budget(graph, larger, dict(latency_ms=0.6), table=table)
+
+
+def test_a_table_that_promises_too_much(graph: Any, clock: list[float]) -> None:
+    dense = total_ms(graph.model)
+    table = measure_table(graph, IMAGE, dense, timer=macs_timer)
+    names = (table.device, table.model)
+    bold = LatencyTable(table.groups, table.layers, dense, *names, scale=1.08)
+    found = prune_to_budget(graph, IMAGE, dict(latency_ms=0.6), table=bold)
+    assert len(clock) > 1
+    assert clock[0] > 0.6 * dense
+    assert found.subnet.cost["latency_ms"] == clock[-1] <= 0.6 * dense
+    with pytest.raises(ValueError, match="under the budget's low end"):
+        prune_to_budget(
+            graph, IMAGE, dict(latency_ms=(0.59, 0.6), macs=0.2), table=table
+        )
+
+
+def test_models_that_are_never_fast_enough(
+    graph: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = measure_table(graph, IMAGE, total_ms(graph.model), timer=macs_timer)
+    slow = lambda device, model, inputs: 0.601 * table.dense_ms  # noqa: E731
+    monkeypatch.setattr(latency_budget, "latency_on", slow)
+    with pytest.raises(BudgetError, match="of 7 models that the latency table puts"):
+        prune_to_budget(graph, IMAGE, dict(latency_ms=0.6), table=table)

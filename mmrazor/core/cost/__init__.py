@@ -3,8 +3,8 @@
 from .budget import Budget
 from .cost import Cost, ModuleCost, count_cost
 from .cost_table import CostTable, TableCost
-from .latency import LatencyStats, measure_latency
-from .latency_table import LatencyTable, LatencyTableError, LayerTimes, device_name
+from .latency import LatencyStats, device_name, measure_latency
+from .latency_table import LatencyTable, LatencyTableError, LayerTimes
 from .product import Extent, Product
 from .space_cost import CostTerm, SpaceCost
 

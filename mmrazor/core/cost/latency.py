@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -74,6 +75,19 @@ def measure_latency(
         std_ms=statistics.stdev(times_ms) if repeats > 1 else 0.0,
         repeats=repeats,
     )
+
+
+def device_name(device: str | torch.device) -> str:
+    """Return what tells one machine's device from another's; a CPU with its threads."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return str(device.type)
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+    return f"{names[0] if names else 'cpu'}, {torch.get_num_threads()} threads"
 
 
 def _synchronize(device: torch.device) -> None:

@@ -15,6 +15,7 @@ import torch
 
 from ..files import write_json
 from .product import Extent
+from .width_axis import WidthAxis
 
 _FORMAT = "mmrazor.latency/1"
 
@@ -62,7 +63,7 @@ class LatencyTable:
     """Estimates the latency of a pruned model; call it with units kept by group.
 
     The estimate is the sum over layers of their times, interpolated linearly in the
-    channels that go in and come out, plus what the whole model takes beyond its layers.
+    channels that go in and come out, times a factor, plus what the model takes beyond.
 
     Args:
         groups: Number of units of every group.
@@ -70,6 +71,7 @@ class LatencyTable:
         dense_ms: Measured for the whole model.
         device: Where it was measured, from :func:`device_name`.
         model: Fingerprint of the model and its inputs.
+        scale: Of layers in the model to layers alone, see :meth:`calibrated`.
         torch_version: Of the torch that ran.
 
     Example:
@@ -87,16 +89,17 @@ class LatencyTable:
         dense_ms: float,
         device: str,
         model: str,
+        scale: float = 1.0,
         torch_version: str = torch.__version__,
     ) -> None:
         self.groups = dict(groups)
         self.layers = tuple(layers)
         self.dense_ms = dense_ms
         self.device, self.model = device, model
-        self.torch_version = str(torch_version)
+        self.scale, self.torch_version = scale, str(torch_version)
         self._sizes = np.array(list(self.groups.values()), float)
         self._axes = [
-            _Axis([getattr(layer, name) for layer in layers], grids, self.groups)
+            WidthAxis([getattr(layer, name) for layer in layers], grids, self.groups)
             for name, grids in (
                 ("ins", [layer.grid_in for layer in layers]),
                 ("outs", [layer.grid_out for layer in layers]),
@@ -108,7 +111,7 @@ class LatencyTable:
             rows, columns = len(layer.grid_in), len(layer.grid_out)
             self._times[index, :rows, :columns] = layer.times_ms
         self._rows = np.arange(len(layers))
-        self.rest_ms = dense_ms - self._layers_ms(self._sizes)
+        self.rest_ms = dense_ms - scale * self._layers_ms(self._sizes)
 
     def __call__(self, kept: Mapping[str, int]) -> float:
         """Return milliseconds when each group keeps this many units.
@@ -127,7 +130,26 @@ class LatencyTable:
                 "another model."
             )
         counts = [kept.get(name, size) for name, size in self.groups.items()]
-        return self.rest_ms + self._layers_ms(np.array(counts, float))
+        return self.rest_ms + self.scale * self._layers_ms(np.array(counts, float))
+
+    def calibrated(
+        self, measured: Sequence[tuple[Mapping[str, int], float]]
+    ) -> LatencyTable:
+        """Return a table whose factor fits whole models best, in least squares.
+
+        Layers in a model find other things in the caches than layers alone.
+
+        Args:
+            measured: Units kept, and milliseconds of that model. The whole model stays
+                exact.
+        """
+        plain = LatencyTable(self.groups, self.layers, self.dense_ms, "", "")
+        guessed = np.array([self.dense_ms - plain(kept) for kept, _ in measured])
+        saved = np.array([self.dense_ms - real for _, real in measured])
+        total = float(guessed @ guessed)
+        scale = max(0.0, float(guessed @ saved) / total) if total else 1.0
+        values = (self.dense_ms, self.device, self.model, scale, self.torch_version)
+        return LatencyTable(self.groups, self.layers, *values)
 
     def _layers_ms(self, counts: np.ndarray) -> float:
         if not self.layers:
@@ -163,7 +185,7 @@ class LatencyTable:
 
     def save(self, path: str | Path) -> Path:
         """Write everything to a JSON file."""
-        names = ("groups", "dense_ms", "device", "model", "torch_version")
+        names = ("groups", "dense_ms", "device", "model", "scale", "torch_version")
         data = {name: getattr(self, name) for name in names}
         layers = [asdict(layer) for layer in self.layers]
         return write_json(path, {"format": _FORMAT, **data, "layers": layers})
@@ -188,52 +210,6 @@ class LatencyTable:
                 f"'{path}' is no latency table, or damaged ({type(err).__name__}: "
                 f"{err}). Remove it, and it is measured again."
             ) from err
-
-
-class _Axis:
-    """Grids of all layers along one axis, padded."""
-
-    def __init__(
-        self,
-        extents: Sequence[Extent],
-        grids: Sequence[Sequence[int]],
-        groups: Mapping[str, int],
-    ) -> None:
-        places = {name: index for index, name in enumerate(groups)}
-        self._const = np.array([extent.const for extent in extents], float)
-        self._per_unit = np.zeros((len(extents), len(groups)))
-        for row, extent in enumerate(extents):
-            for name, width in extent.per_unit.items():
-                self._per_unit[row, places[name]] = width
-        longest = max((len(grid) for grid in grids), default=1)
-        # The last number again: the step beyond it is 0, and so is the fraction.
-        padded = [[*grid, *[grid[-1]] * (longest - len(grid))] for grid in grids]
-        self.grid = np.array(padded, float).reshape(-1, longest)
-        self._last = np.array([max(len(grid) - 2, 0) for grid in grids], int)
-
-    def place(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return for each layer the point of the grid below, and the fraction to go."""
-        size = self._const + self._per_unit @ counts
-        below = (self.grid <= size[:, None]).sum(1) - 1
-        index = np.clip(below, 0, self._last)
-        rows = np.arange(len(index))
-        low = self.grid[rows, index]
-        high = self.grid[rows, np.minimum(index + 1, self.grid.shape[1] - 1)]
-        step = np.where(high > low, high - low, 1.0)
-        return index, np.clip((size - low) / step, 0.0, 1.0) * (high > low)
-
-
-def device_name(device: str | torch.device) -> str:
-    """Return what tells one machine's device from another's; a CPU with its threads."""
-    device = torch.device(device)
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    if device.type != "cpu":
-        return str(device.type)
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    return f"{names[0] if names else 'cpu'}, {torch.get_num_threads()} threads"
 
 
 def _layer(data: Mapping[str, Any]) -> LayerTimes:

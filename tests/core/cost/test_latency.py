@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmrazor.core.cost import measure_latency
+from mmrazor.core.cost import device_name, measure_latency
 
 
 class Sleeper(nn.Module):
@@ -42,3 +42,8 @@ def test_single_pass_has_no_spread() -> None:
 def test_counts_that_make_no_sense(counts) -> None:
     with pytest.raises(ValueError, match="at least"):
         measure_latency(nn.Identity(), torch.zeros(1), **counts)
+
+
+def test_a_cpu_is_named_with_its_threads() -> None:
+    assert device_name("cpu").endswith(f", {torch.get_num_threads()} threads")
+    assert device_name("meta") == "meta"

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from mmrazor.core.cost import Extent, LatencyTable, LatencyTableError, LayerTimes
-from mmrazor.core.cost.latency_table import device_name
+from mmrazor.core.cost import (
+    Extent,
+    LatencyTable,
+    LatencyTableError,
+    LayerTimes,
+)
 
 GROUPS = {"a": 8, "b": 4}
 # 'first' makes a; 'second' reads a, three channels a unit and two more, and makes b.
@@ -117,6 +120,29 @@ def test_damaged_files(tmp_path: Path) -> None:
         LatencyTable.load(tmp_path / "gone.json")
 
 
-def test_a_cpu_is_named_with_its_threads() -> None:
-    assert device_name("cpu").endswith(f", {torch.get_num_threads()} threads")
-    assert device_name("meta") == "meta"
+def test_a_factor_that_fits_whole_models() -> None:
+    plain = table()
+    widths = [dict(a=2, b=1), dict(a=4, b=2), dict(a=6, b=4)]
+    # Layers take twice as long in the model, and 3 ms are spent beside them.
+    dense = 3 + 2 * 17.0
+    real = [(kept, 3 + 2 * (plain(kept) - 3)) for kept in widths]
+    found = table(dense_ms=dense).calibrated(real)
+    assert found.scale == pytest.approx(2)
+    assert found.rest_ms == pytest.approx(3)
+    assert found({}) == dense
+    assert found(dict(a=3, b=1)) == pytest.approx(3 + 2 * (1.5 + 3))
+    found.check_fits("a cpu", "3f2a")
+    # 2 ms are saved by the table; 1.5 and 2.5 are in fact.
+    flat = LatencyTable({"a": 8}, [FIRST], 20.0, "a cpu", "3f2a")
+    halved = [({"a": 2}, 20 - 1.5), ({"a": 2}, 20 - 2.5)]
+    assert flat.calibrated(halved).scale == pytest.approx(1.0)
+    assert flat.calibrated([({"a": 2}, 25.0)]).scale == 0.0  # never negative
+    assert flat.calibrated([]).scale == 1.0
+
+
+def test_the_factor_is_kept_in_the_file(tmp_path: Path) -> None:
+    found = table(scale=0.5)
+    assert found({"a": 4}) == pytest.approx(20 - 0.5 * (17 - (2 + 4 + 10 * 9 / 21)))
+    assert LatencyTable.load(found.save(tmp_path / "t.json"))({"a": 4}) == found(
+        {"a": 4}
+    )
