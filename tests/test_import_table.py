@@ -57,9 +57,9 @@ ALLOWED: dict[str, set[str]] = {
     "core.hooks": {"core.space", "core.cost", "core.searchers"},
     "models.ops": set(),
     "models.mutables": {"models.ops", "core.space"},
-    "models.mutators": {"models.ops", "models.mutables", "core.space"},
+    "models.mutators": {"models.ops", "models.mutables", "core.space", "core.cost"},
     "models.pruners": {
-        *("models.mutators", "models.mutables"),
+        *("models.ops", "models.mutators", "models.mutables"),
         *("core.graph", "core.space", "core.cost"),
     },
     "models.losses": set(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,14 @@ from mmengine.config import Config, ConfigDict
 
 from ..core.files import write_atomically
 from ..core.space.values import is_scalar
+from ..models.algorithms import Algorithm
 from ..models.architectures import ArchitectureConfig
 from ..models.architectures.resolve import is_pruned
 from .bare_config import without_downloads
+from .pruning_run import training_pruner
 
 # Where a run goes and starts is not taken over.
 _OF_A_RUN = ("work_dir", "resume", "launcher", "load_from")
-# Prunes in training, which is done now.
-_TRAINING_PRUNER = "Pruner"
 
 
 def finetune_config(
@@ -43,9 +44,8 @@ def finetune_config(
     }
     if "architecture" in tuned["model"] and not is_pruned(tuned["model"]):
         tuned["model"]["architecture"] = pruned
-        pruner = tuned["model"].get("pruner")
-        if _short_type(pruner) == _TRAINING_PRUNER:
-            del tuned["model"]["pruner"]
+        if training_pruner(tuned["model"]) is not None:
+            tuned["model"] = _without_pruner(tuned["model"])
     else:
         tuned["model"] = pruned
     for key in _OF_A_RUN:
@@ -135,7 +135,8 @@ def _replaced(value: Any, old: str, new: str) -> Any:
     return value.replace(old, new) if isinstance(value, str) else value
 
 
-def _short_type(spec: Any) -> str:
-    kind = spec.get("type", "") if isinstance(spec, Mapping) else ""
-    name = kind if isinstance(kind, str) else kind.__name__
-    return name.rpartition(".")[2]
+def _without_pruner(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an Algorithm that only trains: what the pruner needed goes with it."""
+    kept = inspect.signature(Algorithm).parameters.keys() - {"pruner"}
+    parts = {key: value for key, value in model.items() if key in kept}
+    return {"type": "mmrazor.Compress", **parts}

@@ -51,11 +51,11 @@ def set_pruning_(cfg: Config) -> None:
     Args:
         cfg: The config of a run.
     """
-    pruner = (cfg.get("model") or {}).get("pruner")
-    kind = _class_of(pruner)
-    hook = getattr(kind, "training_hook", None)
-    if hook is None:
+    model = cfg.get("model") or {}
+    pruner, kind = model.get("pruner"), training_pruner(model)
+    if kind is None:
         return
+    hook = kind.training_hook
     hooks = list(cfg.get("custom_hooks") or [])
     if _short(hook) not in [_short(_type_of(one)) for one in hooks]:
         cfg.custom_hooks = [*hooks, {"type": hook}]
@@ -63,6 +63,20 @@ def set_pruning_(cfg: Config) -> None:
     given = isinstance(pruner, dict) and pruner.get("image_size")
     if takes_size and cfg.get("train_cfg") and not given:
         _set_image_size_(cfg, pruner)
+
+
+def training_pruner(model: Mapping[str, Any]) -> Any:
+    """Return the class of an Algorithm's pruner if that prunes while it trains.
+
+    Args:
+        model: Config of the Algorithm.
+    """
+    pruner = model.get("pruner")
+    if pruner is None:
+        return None
+    named = _type_of(pruner) or getattr(_class_of(model), "pruner_type", "")
+    kind = _class_of({"type": named})
+    return kind if hasattr(kind, "training_hook") else None
 
 
 def subnet_in(checkpoint: Path) -> Subnet | None:
@@ -95,8 +109,8 @@ def _set_image_size_(cfg: Config, pruner: Any) -> None:
     pruner["image_size"] = [height, width]
 
 
-def _class_of(pruner: Any) -> Any:
-    kind = _type_of(pruner)
+def _class_of(spec: Any) -> Any:
+    kind = _type_of(spec)
     return MODELS.get(kind) if isinstance(kind, str) and kind else kind
 
 

@@ -49,9 +49,27 @@ def test_an_algorithm_keeps_its_parts_but_for_a_training_pruner() -> None:
     assert cfg.model.architecture.type == "mmrazor.SubnetModel"
     assert cfg.model.teacher == teacher
     assert "pruner" not in cfg.model
+    cfg = tuned(model=dict(**parts, pruner=dict(budget={})))
+    assert "pruner" not in cfg.model
     semi = dict(type="mmrazor.SemiStructuredPruner", n=2, m=4)
     cfg = tuned(model=dict(**parts, pruner=semi))
     assert cfg.model.pruner == semi
+
+
+@pytest.mark.parametrize("method", ["DMCP", "DCFF", "NetworkSlimming", "GroupFisher"])
+def test_what_a_method_needs_to_prune_goes_with_its_pruner(method: str) -> None:
+    teacher = dict(cfg_path="teacher.py")
+    model = dict(
+        type=f"mmrazor.{method}",
+        architecture=classifier(),
+        pruner=dict(budget=dict(macs=0.5)),
+        teacher=teacher,
+        sparsity_weight=1e-4,
+    )
+    cfg = tuned(model=model)
+    assert cfg.model.type == "mmrazor.Compress"
+    assert set(cfg.model) == {"type", "architecture", "teacher"}
+    assert cfg.model.architecture.type == "mmrazor.SubnetModel"
 
 
 def test_classes_of_a_pure_python_config_are_named(tmp_path: Path) -> None:

@@ -57,6 +57,9 @@ class Algorithm(BaseModel):
         SourceError: If a source of the distiller names nothing in student or teacher.
     """
 
+    #: Type of the pruner if its config names none.
+    pruner_type = "Pruner"
+
     teacher: Teacher | None
 
     def __init__(
@@ -75,7 +78,9 @@ class Algorithm(BaseModel):
         model = build_architecture(architecture, data_preprocessor=data_preprocessor)
         check_mmengine_model(model, "architecture")
         super().__init__(model.data_preprocessor, init_cfg)
-        self.pruner: Any = None if pruner is None else build_part(pruner)
+        self.pruner: Any = None
+        if pruner is not None:
+            self.pruner = build_part({"type": self.pruner_type, **pruner})
         for part in (
             None if mutator is None else build_part(mutator),
             self.pruner,

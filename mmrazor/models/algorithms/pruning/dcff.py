@@ -39,11 +39,11 @@ class DCFF(Algorithm):
         TypeError: If the pruner is another one.
     """
 
+    pruner_type = "DCFFPruner"
     pruner: DCFFPruner
 
     def __init__(self, architecture: Any, pruner: dict, **kwargs: Any) -> None:
-        settings = {"type": "DCFFPruner", **pruner}
-        super().__init__(architecture, pruner=settings, **kwargs)
+        super().__init__(architecture, pruner=pruner, **kwargs)
         if not isinstance(self.pruner, DCFFPruner):
             raise TypeError(
                 f"DCFF fuses filters, which {type(self.pruner).__name__} does not. "

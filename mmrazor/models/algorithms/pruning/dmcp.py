@@ -62,6 +62,7 @@ class DMCP(Algorithm):
         ValueError: If a number is out of range.
     """
 
+    pruner_type = "DMCPPruner"
     pruner: DMCPPruner
 
     def __init__(

@@ -94,7 +94,6 @@ def _gradient_rows(group: ChannelGroup, slot: Slot) -> Tensor:
         frozen = "" if parameter.requires_grad else " (requires_grad is False)"
         raise ImportanceError(
             f"Group '{group.name}': '{slot.name}' has no gradient{frozen}. "
-            "TaylorImportance needs one: run loss.backward() on a few batches, or pass "
-            "data to prune(...)."
+            "TaylorImportance needs one: run loss.backward() on a few batches first."
         )
     return at_least_float32(slot.rows(parameter.grad.detach()))
