@@ -40,7 +40,7 @@ def copied(module: _Module, memo: dict[int, Any]) -> _Module:
 
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _ATOMS:
         return value
     known = memo.get(id(value))

@@ -62,6 +62,18 @@ def finite_share(output: Any) -> float:
     return sum(int(t.isfinite().sum()) for t in floats) / total if total else 0.0
 
 
+def is_zero(output: Any) -> bool:
+    """Tell whether there are floats in a nested output, and all of them are 0.
+
+    Example:
+        >>> import torch
+        >>> is_zero([torch.zeros(2), torch.tensor([3])]), is_zero(torch.tensor(0.5))
+        (True, False)
+    """
+    floats = [t for t in tensors_in(output) if t.is_floating_point() and t.numel()]
+    return bool(floats) and not any(bool(t.any()) for t in floats)
+
+
 Samples = dict[str, list[list[tuple[tuple[int, ...], Tensor]]]]
 
 

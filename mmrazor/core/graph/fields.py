@@ -46,10 +46,10 @@ def squeezed(field: Tensor) -> Tensor:
         [0, 1, 2, 3]
     """
     dims = varying(field)
-    for dim in range(field.dim() - 1, -1, -1):
-        if dim not in dims:
-            field = field.select(dim, 0)
-    return field
+    if len(dims) == field.dim():
+        return field
+    shape, strides = field.shape, field.stride()
+    return field.as_strided([shape[d] for d in dims], [strides[d] for d in dims])
 
 
 def narrowed(field: Tensor, keep: Collection[int] | None = None) -> Tensor:
