@@ -23,6 +23,7 @@ from .difference import (
     relative_difference,
     sampled,
 )
+from .extension_ops import extensions_in_float32
 from .silence import silenced_output
 from .slim import slim
 from .trace import OpTrace, recorded_run, running_plain, tensors_in
@@ -140,7 +141,8 @@ def _in_double(
     compare: Callable[..., float],
 ) -> float:
     try:
-        with _swapped(graph.model, lambda _, tensor, __: tensor.double()):
+        doubled = _swapped(graph.model, lambda _, tensor, __: tensor.double())
+        with doubled, extensions_in_float32():
             again = slim(graph.model, cuts)
             return compare(graph, kept, again, map_tensors(inputs, _double))
     except (RuntimeError, TypeError, ValueError):  # an operation without float64
