@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from .channel_group import ChannelGroup, Role, Slot
 from .fields import squeezed, varying
 from .id_flow import Constraints, Ids
-from .names import owner_of, tensor_named
+from .names import owner_of
 from .resolve import Classes
+from .roles import roles_of
 
 _FIXED = -1
 
@@ -133,8 +134,7 @@ def make_groups(
     axes = {
         key: labels[first : first + size] for key, (first, size) in noted.axes.items()
     }
-    modules = dict(model.named_modules(remove_duplicate=False))
-    roles = {key: _role(model, modules, *key) for key in axes}
+    roles = roles_of(model, axes)
     made = np.zeros(count, dtype=bool)
     for key, line in axes.items():
         if roles[key] == "out":
@@ -259,29 +259,3 @@ def _model_order(model: nn.Module) -> dict[str, int]:
     names = [name for name, _ in model.named_parameters()]
     names += [name for name, _ in model.named_buffers()]
     return {name: index for index, name in enumerate(names)}
-
-
-_NORM_NAMES = ("Norm", "BN", "GRN")
-
-
-def _role(
-    model: nn.Module, modules: Mapping[str, nn.Module], name: str, axis: int
-) -> Role:
-    path, leaf = owner_of(name)
-    module = modules[path]
-    tensor = tensor_named(model, name)
-    if not isinstance(tensor, nn.Parameter):
-        return "statistic"
-    if "bias" in leaf and tensor.dim() == 1:
-        return "shift"
-    if isinstance(module, nn.Embedding):
-        return "out" if axis == 1 else "other"
-    if tensor.dim() >= 2 and "weight" in leaf:
-        if axis > 1:
-            return "other"
-        transposed = getattr(module, "transposed", False)
-        return "out" if (axis == 1) == bool(transposed) else "in"
-    if tensor.dim() == 1 and leaf == "weight":
-        norm = any(mark in type(module).__name__ for mark in _NORM_NAMES)
-        return "scale" if norm else "other"
-    return "other"
