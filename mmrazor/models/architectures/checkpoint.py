@@ -186,8 +186,13 @@ def _load_state(model: nn.Module, state: dict[str, Tensor], name: str) -> None:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as err:
         error = err
-    # Checkpoints older than torch 0.4 have no such counters.
-    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    # Checkpoints older than torch 0.4 have no such counters; what the file has and the
+    # model takes out while loading (tables that it computes anew) is not missing.
+    missing = [
+        key
+        for key in missing
+        if not key.endswith("num_batches_tracked") and key not in given
+    ]
     reshaped = [
         f"{key} is {given[key]} in the checkpoint and {own[key]} in the model"
         for key in own

@@ -183,6 +183,22 @@ def test_counters_of_old_checkpoints_may_be_missing(tmp_path: Path) -> None:
     assert same(source, target)
 
 
+def test_a_table_that_the_model_does_not_take_is_not_missing(tmp_path: Path) -> None:
+    def own_table(state: dict, prefix: str, *_: object) -> None:
+        state.pop("table", None)
+
+    source, target = net(), net()
+    for model in (source, target):
+        model.register_buffer("table", torch.ones(2))
+    target._register_load_state_dict_pre_hook(own_table)
+    torch.save(source.state_dict(), tmp_path / "w.pth")
+    load_weights(target, tmp_path / "w.pth")
+    assert same(source, target)
+    torch.save(net().state_dict(), tmp_path / "w.pth")  # nobody has the table
+    with pytest.raises(ValueError, match=r"1 missing \(table\)"):
+        load_weights(target, tmp_path / "w.pth")
+
+
 def test_download_is_kept(tmp_path: Path, monkeypatch) -> None:
     source, calls = net(), []
 
