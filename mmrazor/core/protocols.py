@@ -8,6 +8,16 @@ from typing import Any, Protocol, runtime_checkable
 PRUNING_KEY = "pruning"
 
 
+def is_alpha(name: str) -> bool:
+    """Tell from the name of a parameter whether it is one of the architecture.
+
+    Example:
+        >>> is_alpha('backbone.cells.0.alpha'), is_alpha('backbone.alpha_conv.weight')
+        (True, False)
+    """
+    return name.rpartition(".")[2] == "alpha"
+
+
 @runtime_checkable
 class HasTeacher(Protocol):
     """A model that distils and can be told to stop."""
@@ -89,4 +99,33 @@ class RebuildsReducer(Protocol):
 
     def rebuild_(self) -> None:
         """Average the gradients of the module's parameters as they are now."""
+        ...
+
+
+@runtime_checkable
+class Searchable(Protocol):
+    """A model with a SearchSpace that runs as any of its Subnets."""
+
+    space: Any
+
+    def select_(self, values: Any) -> None:
+        """Run as the Subnet with these values from now on."""
+        ...
+
+
+@runtime_checkable
+class Derives(Searchable, Protocol):
+    """A model whose training prefers some values of its SearchSpace."""
+
+    def derived(self) -> dict[str, Any]:
+        """Return these values."""
+        ...
+
+
+@runtime_checkable
+class Anneals(Protocol):
+    """A module that changes with the progress of the training."""
+
+    def anneal_(self, share: float) -> None:
+        """Be as it is when this share of the training is done, from 0 to 1."""
         ...

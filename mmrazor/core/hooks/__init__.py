@@ -1,6 +1,8 @@
 """Hooks beside mmengine's."""
 
+from .anneal_hook import AnnealHook
 from .check_checkpoint_hook import CheckCheckpointHook
+from .dump_subnet_hook import DumpSubnetHook
 from .fuse_filters_hook import FuseFiltersHook
 from .keep_sparsity_hook import KeepSparsityHook
 from .pruning_schedule_hook import PruningScheduleHook
@@ -8,7 +10,9 @@ from .random_state_hook import RandomStateHook
 from .stop_distill_hook import StopDistillHook
 
 __all__ = [
+    "AnnealHook",
     "CheckCheckpointHook",
+    "DumpSubnetHook",
     "FuseFiltersHook",
     "KeepSparsityHook",
     "PruningScheduleHook",

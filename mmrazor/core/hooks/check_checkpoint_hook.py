@@ -11,7 +11,7 @@ from mmrazor.registry import HOOKS
 
 _PREFIX = "architecture."
 # Parts of an Algorithm that a network to be tested or trained on can do without.
-_TRAINING_ONLY = ("distiller.", "self_distiller.", "chains.")
+_TRAINING_ONLY = ("distiller.", "self_distiller.", "chains.", "search_steps")
 
 
 class WrongCheckpointError(ValueError):

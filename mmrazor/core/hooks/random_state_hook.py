@@ -26,6 +26,8 @@ from .random_streams import (
 )
 
 _INFO_KEY = "random_state"
+# Loaders of a training loop, and where the seeds of their samplers are kept.
+_LOADERS = {"dataloader": "sampler_seed", "mutator_dataloader": "mutator_sampler_seed"}
 
 
 @HOOKS.register_module()
@@ -50,8 +52,9 @@ class RandomStateHook(Hook):
     the augmentation of a run depends neither on the number of workers nor on how a
     global batch is divided among processes.
 
-    The checkpoint holds two numbers in mmengine's message hub, ``seed`` and the
-    sampler's seed, so that a run whose seed was drawn by chance resumes with it.
+    The checkpoint holds a few numbers in mmengine's message hub, ``seed`` and the
+    samplers' seeds, so that a run whose seed was drawn by chance resumes with it. The
+    second stream of a :class:`~mmrazor.core.loops.BilevelLoop` is treated as the first.
 
     Not covered: a checkpoint written in the middle of an epoch of an *epoch-based*
     loop (mmengine begins that epoch again), ``fast_forward_on_resume=True``,
@@ -70,54 +73,62 @@ class RandomStateHook(Hook):
         self.seed = 0
         self.rank = 0
         self.accelerator = False
-        self.sampler: NumberedSampler | None = None
+        self.samplers: list[NumberedSampler] = []
         self.warned = False
 
     def before_train(self, runner: Any) -> None:
         """Take the seed, from the checkpoint if there is one, and number the draws."""
-        loader: DataLoader = runner.train_loop.dataloader
-        source = _sampler_of(loader)
+        loop = runner.train_loop
+        loaders = {key: getattr(loop, key) for key in _LOADERS if hasattr(loop, key)}
+        sources = {key: _sampler_of(loader) for key, loader in loaders.items()}
         known = runner.message_hub.runtime_info.get(_INFO_KEY)
         if known is None:
-            sampler_seed = getattr(source, "seed", None)
             # With diff_rank_seed the seed of rank 0 is the one all ranks derive from.
-            shared = [{"seed": int(runner.seed), "sampler_seed": sampler_seed}]
+            seeds = {_LOADERS[k]: getattr(s, "seed", None) for k, s in sources.items()}
+            shared = [{"seed": int(runner.seed), **seeds}]
             broadcast_object_list(shared)
             known = shared[0]
             runner.message_hub.update_info(_INFO_KEY, known)
-        elif known["sampler_seed"] is not None and hasattr(source, "seed"):
-            source.seed = known["sampler_seed"]
+        else:
+            for key, source in sources.items():
+                if known.get(_LOADERS[key]) is not None and hasattr(source, "seed"):
+                    source.seed = known[_LOADERS[key]]
         self.seed = known["seed"]
         self.rank, _ = get_dist_info()
         self.accelerator = get_device() != "cpu"
-        obstacle = _obstacle(runner.train_loop)
-        if obstacle is None:
-            self.sampler = _number_draws_(loader, self.seed)
-        else:
-            self._warn(obstacle)
+        self.samplers = []
+        for number, (key, loader) in enumerate(loaders.items()):
+            obstacle = _obstacle(loop, loader)
+            if obstacle is None:
+                seed = mixed_seed(self.seed, number) if number else self.seed
+                self.samplers.append(_number_draws_(loader, seed))
+            else:
+                self._warn(key, obstacle)
 
     def before_train_epoch(self, runner: Any) -> None:
         """Seed what hooks and samplers do at the start of an epoch."""
         self._seed(EPOCH_STREAM, runner.epoch)
-        if self.sampler is not None:
-            self.sampler.start_epoch(runner.epoch)
+        for sampler in self.samplers:
+            sampler.start_epoch(runner.epoch)
 
     def before_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Seed the step."""
         self._seed(STEP_STREAM, runner.iter)
-        if self.sampler is not None and self.sampler.unnumbered and not self.warned:
-            self._warn(f"its sampler draws {sorted(self.sampler.unnumbered)}")
+        unnumbered = [s.unnumbered for s in self.samplers if s.unnumbered]
+        if unnumbered and not self.warned:
+            self._warn("dataloader", f"its sampler draws {sorted(unnumbered[0])}")
 
     def _seed(self, stream: int, number: int) -> None:
         seed = mixed_seed(self.seed, stream, self.rank, number)
         seed_generators_(seed, self.accelerator)
 
-    def _warn(self, reason: str) -> None:
+    def _warn(self, loader: str, reason: str) -> None:
         self.warned = True
+        name = {"dataloader": "train_dataloader"}.get(loader, loader)
         print_log(
-            "RandomStateHook cannot number the samples of the train_dataloader: "
+            f"RandomStateHook cannot number the samples of the {name}: "
             f"{reason}. The random state of the steps is exact, but the augmentation "
             "of a resumed run may differ from that of an uninterrupted one.",
             logger="current",
@@ -130,9 +141,8 @@ def _sampler_of(loader: DataLoader) -> Any:
     return getattr(loader.batch_sampler, "sampler", None)
 
 
-def _obstacle(loop: Any) -> str | None:
-    """Say why the draws of a training loop cannot be numbered, if so."""
-    loader = loop.dataloader
+def _obstacle(loop: Any, loader: DataLoader) -> str | None:
+    """Say why the draws of a loader of a training loop cannot be numbered, if so."""
     if isinstance(loader.dataset, IterableDataset):
         return "its dataset is iterable"
     if _sampler_of(loader) is None:

@@ -3,13 +3,17 @@
 from .base import Algorithm
 from .ddp import AlgorithmDDP
 from .distill import SingleTeacherDistill
+from .nas import DSNAS, SPOS, Darts
 from .pruning import DCFF, DMCP, GroupFisher, NetworkSlimming
 
 __all__ = [
     "DCFF",
     "DMCP",
+    "DSNAS",
+    "SPOS",
     "Algorithm",
     "AlgorithmDDP",
+    "Darts",
     "GroupFisher",
     "NetworkSlimming",
     "SingleTeacherDistill",

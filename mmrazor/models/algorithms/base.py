@@ -38,9 +38,9 @@ class Algorithm(BaseModel):
         architecture: The model to compress: its config, ``dict(cfg_path=...)``, a path,
             or a module. It must be an mmengine model (``forward(..., mode=...)``).
         mutator, pruner, quantizer: Configs of parts that change the Architecture. Each
-            is called once with it, in this order, and returns it changed. The pruner is
-            kept as ``self.pruner``; with a schedule it goes on while the model trains,
-            see :class:`~mmrazor.models.pruners.Pruner`.
+            is called once with it, in this order, and returns it changed. Mutator and
+            pruner are kept as attributes; a pruner with a schedule goes on while the
+            model trains, see :class:`~mmrazor.models.pruners.Pruner`.
         distiller: Config of the :class:`~mmrazor.models.distillers.Distiller`.
         teacher: As ``architecture``, with its weights: ``checkpoint='teacher.pth'`` or
             ``pretrained=True``; ``pretrained=False`` says that random weights are
@@ -59,6 +59,9 @@ class Algorithm(BaseModel):
 
     #: Type of the pruner if its config names none.
     pruner_type = "Pruner"
+    #: Whether a step leaves parameters without a gradient, which distributed training
+    #: must look for; :class:`~mmrazor.models.algorithms.AlgorithmDDP` reads it.
+    find_unused_parameters = False
 
     teacher: Teacher | None
 
@@ -78,11 +81,12 @@ class Algorithm(BaseModel):
         model = build_architecture(architecture, data_preprocessor=data_preprocessor)
         check_mmengine_model(model, "architecture")
         super().__init__(model.data_preprocessor, init_cfg)
+        self.mutator: Any = None if mutator is None else build_part(mutator)
         self.pruner: Any = None
         if pruner is not None:
             self.pruner = build_part({"type": self.pruner_type, **pruner})
         for part in (
-            None if mutator is None else build_part(mutator),
+            self.mutator,
             self.pruner,
             None if quantizer is None else build_part(quantizer),
         ):

@@ -26,7 +26,8 @@ class AlgorithmDDP(MMDistributedDataParallel):
         module: An Algorithm, or any mmengine model (trained as mmengine does).
         device_ids: As in torch; left out for a module on the CPU, where torch wants
             none.
-        kwargs: As in torch.
+        kwargs: As in torch; ``find_unused_parameters`` is what the Algorithm says it
+            needs if it is left out.
     """
 
     def __init__(
@@ -41,7 +42,11 @@ class AlgorithmDDP(MMDistributedDataParallel):
                 level=logging.WARNING,
             )
             module = revert_sync_batchnorm(module)
-        self._arguments = {"device_ids": None if on_cpu else device_ids, **kwargs}
+        self._arguments = {
+            "device_ids": None if on_cpu else device_ids,
+            "find_unused_parameters": getattr(module, "find_unused_parameters", False),
+            **kwargs,
+        }
         super().__init__(module, **self._arguments)
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:

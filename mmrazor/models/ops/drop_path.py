@@ -14,8 +14,8 @@ class DropPath(nn.Module):
     """Zero whole images of a batch by chance in training; scale the others up.
 
     Args:
-        prob: Probability of an image to be zero, in [0, 1). It may be set while
-            training; DARTS raises it linearly from 0 to 0.2.
+        prob: Probability of an image to be zero, in [0, 1), from the beginning of
+            training or, with :meth:`anneal_`, at its end.
 
     Raises:
         ValueError: If ``prob`` is outside.
@@ -31,12 +31,21 @@ class DropPath(nn.Module):
         if not 0 <= prob < 1:
             raise ValueError(f"prob={prob!r} must be from 0 to below 1.")
         self.prob = prob
+        self._share = 1.0
+
+    def anneal_(self, share: float) -> None:
+        """Raise the probability linearly from 0, as DARTS does.
+
+        Args:
+            share: Part of the training that is done, in [0, 1].
+        """
+        self._share = share
 
     def forward(self, value: Tensor) -> Tensor:
         """Return a value of the same shape; the first axis is the batch."""
-        if not self.training or not self.prob:
+        keep = 1 - self.prob * self._share
+        if not self.training or keep == 1:
             return value
-        keep = 1 - self.prob
         mask = value.new_empty(len(value), *[1] * (value.ndim - 1)).bernoulli_(keep)
         return value * (mask / keep)
 

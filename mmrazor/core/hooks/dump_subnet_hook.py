@@ -1,0 +1,74 @@
+"""Write the Subnet that a search by gradient ends with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from ...registry import HOOKS
+from ..protocols import Derives
+from ..space import Subnet
+
+
+@HOOKS.register_module()
+class DumpSubnetHook(Hook):
+    """Write the Subnet that the architecture parameters prefer into the work folder.
+
+    ``subnet.yaml`` is written after training, and ``subnet_epoch_<n>.yaml`` every
+    ``interval`` epochs. Before validation and test that Subnet is selected, so that
+    where single paths run it is the one that is scored.
+
+    Args:
+        interval: Number of epochs from one file to the next; None: only in the end.
+
+    Raises:
+        TypeError: If the model has no search space.
+        ValueError: If ``interval`` is not above 0.
+
+    Example:
+        >>> custom_hooks = [dict(type='mmrazor.DumpSubnetHook', interval=10)]
+    """
+
+    def __init__(self, interval: int | None = None) -> None:
+        if interval is not None and interval < 1:
+            raise ValueError(f"interval={interval} must be at least 1, or None.")
+        self.interval = interval
+
+    def before_val(self, runner: Any) -> None:
+        """Select the Subnet."""
+        model = _model_of(runner)
+        model.select_(model.derived())
+
+    def before_test(self, runner: Any) -> None:
+        """Select the Subnet."""
+        self.before_val(runner)
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Write the Subnet of this epoch."""
+        if self.interval and self.every_n_epochs(runner, self.interval):
+            self._write(runner, f"subnet_epoch_{runner.epoch + 1}.yaml")
+
+    def after_train(self, runner: Any) -> None:
+        """Write the last Subnet."""
+        self._write(runner, "subnet.yaml")
+
+    @master_only
+    def _write(self, runner: Any, name: str) -> None:
+        model = _model_of(runner)
+        subnet = Subnet(model.space.fingerprint(), model.derived())
+        path = subnet.dump(Path(runner.work_dir) / name)
+        runner.logger.info(f"Subnet that the architecture parameters prefer: {path}")
+
+
+def _model_of(runner: Any) -> Any:
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    if not isinstance(model, Derives):
+        raise TypeError(
+            f"DumpSubnetHook needs a model with architecture parameters, such as "
+            f"mmrazor.Darts, got {type(model).__name__}. Remove it from custom_hooks."
+        )
+    return model
