@@ -166,10 +166,11 @@ def main() -> int:
     """Run the benchmark; return the exit code."""
     args = parse_args()
     peer_module(args.peer)
-    console = Console(stderr=True)
-    results = [
-        measured(model, args) for model in track(args.models, "models", console=console)
-    ]
+    console = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
+    results = []
+    for model in track(args.models, "models", console=console):
+        results.append(measured(model, args))
+        console.print(json.dumps(results[-1]), soft_wrap=True, highlight=False)
     console.print(table_of(results))
     write_json(
         {
