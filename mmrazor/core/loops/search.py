@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, TypeAlias, final
 
 from ..searchers import CostLimits, Searcher
-from ..searchers.base import Objective
 from ..searchers.nsga2 import crowded_order
+from ..searchers.objectives import Objective
 from ..space import SearchSpace, Subnet
 from .ranks import from_leader, gathered, num_ranks, rank
 from .search_progress import SearchProgress

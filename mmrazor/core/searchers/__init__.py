@@ -1,6 +1,7 @@
 """Searchers: ask a SearchSpace for Subnets and are told what they score."""
 
 from .base import Searcher
+from .build import build_searcher
 from .evolution import EvolutionSearcher
 from .greedy import GreedySearcher
 from .limits import CostLimits
@@ -10,6 +11,7 @@ from .metric_predictors import (
     MLPPredictor,
     RBFPredictor,
 )
+from .optuna import OptunaSearcher
 from .pareto import ParetoSearcher
 from .predictor import PredictorSearcher
 from .random import RandomSearcher
@@ -21,9 +23,11 @@ __all__ = [
     "GreedySearcher",
     "MLPPredictor",
     "MetricPredictor",
+    "OptunaSearcher",
     "ParetoSearcher",
     "PredictorSearcher",
     "RBFPredictor",
     "RandomSearcher",
     "Searcher",
+    "build_searcher",
 ]

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,8 @@ from ..space import SearchSpace, Subnet
 from .draw import draw_new
 from .limits import CostLimits
 from .nsga2 import crowded_order, non_dominated_fronts
+from .objectives import Objective, checked_objectives
 from .rows import subnet_from_row, subnet_row, values_from_row, values_row
-
-Objective: TypeAlias = "str | Sequence[str]"
 
 
 class Searcher(ABC):
@@ -87,6 +86,10 @@ class Searcher(ABC):
     def _proposed(self) -> Sequence[dict[str, Any]]:
         """Return the next batch of values; none ends the search."""
 
+    def _found(self) -> list[Subnet]:
+        """Return what :meth:`best` chooses from."""
+        return self.history
+
     def _own_state(self) -> dict[str, Any]:
         """Return what else the next batch depends on, as plain data."""
         return {}
@@ -109,7 +112,7 @@ class Searcher(ABC):
         self._num_asked += 1
         return self._subnet(self._batch[self._num_asked - 1])
 
-    def tell(self, subnet: Subnet, score: dict[str, float] | None = None) -> None:
+    def tell(self, subnet: Subnet, score: Mapping[str, float] | None = None) -> None:
         """Learn what a Subnet scored.
 
         Args:
@@ -123,16 +126,19 @@ class Searcher(ABC):
         if score is not None:
             subnet = replace(subnet, score=score)
         self.check(subnet)
+        self._told[self._position(subnet)] = subnet
+        if len(self._told) == len(self._batch):
+            self.history += [self._told[i] for i in range(len(self._batch))]
+            self._open_(())
+
+    def _position(self, subnet: Subnet) -> int:
         position = self._positions.get(self.space.key(subnet.choices), len(self._batch))
         if position >= self._num_asked or position in self._told:
             raise ValueError(
                 f"{subnet} was told but is not pending: it was not asked for, or was "
                 "told before. Tell each Subnet that ask() returned once."
             )
-        self._told[position] = subnet
-        if len(self._told) == len(self._batch):
-            self.history += [self._told[i] for i in range(len(self._batch))]
-            self._open_(())
+        return position
 
     def check(self, subnet: Subnet) -> None:
         """Return quietly if a Subnet has all objectives, or no score.
@@ -172,7 +178,7 @@ class Searcher(ABC):
             count: Most of them. With several objectives those that no other one
                 dominates are returned, all of them, by the first objective.
         """
-        found = [s for s in self.history if s.score and self.limits.fit(s.cost)]
+        found = [s for s in self._found() if s.score and self.limits.fit(s.cost)]
         points = self.points(found)
         if len(self.objectives) == 1:
             return [found[i] for i in crowded_order(points)[:count]]
@@ -247,29 +253,15 @@ class Searcher(ABC):
                 break
             seen.add(self.space.key(values))
             drawn.append(values)
-        if count and not seen:
+        if count and not drawn:
+            self._refuse_if_first(seen)
+        return drawn
+
+    @final
+    def _refuse_if_first(self, seen: Collection[Hashable]) -> None:
+        """Raise the error of a budget that nothing met yet."""
+        if not seen:
             raise ValueError(
                 "No Subnet was found that meets the whole budget: "
                 f"{self.limits.described()}. Widen one of the bounds."
             )
-        return drawn
-
-
-def checked_objectives(given: Sequence[Objective]) -> tuple[tuple[str, str], ...]:
-    """Return objectives as pairs of a name and ``max`` or ``min``.
-
-    Raises:
-        ValueError: If one is neither a name nor such a pair, or one comes twice.
-
-    Example:
-        >>> checked_objectives(['accuracy/top1', ('macs', 'min')])
-        (('accuracy/top1', 'max'), ('macs', 'min'))
-    """
-    pairs = [(one, "max") if isinstance(one, str) else tuple(one) for one in given]
-    good = [p for p in pairs if len(p) == 2 and p[1] in ("max", "min")]
-    if pairs and len({str(p[0]) for p in good}) == len(pairs):
-        return tuple((str(name), str(way)) for name, way in good)
-    raise ValueError(
-        f"objectives={given!r} must be one or more different names of scores or costs, "
-        "such as 'accuracy/top1', or pairs of a name and 'max' or 'min'."
-    )

@@ -12,6 +12,7 @@ from .limits import CostLimits
 
 MOST_CHECKS = 20_000
 _BLIND = 500
+_STEPS = 20
 
 
 def draw_new(
@@ -50,8 +51,8 @@ def draw_new(
         checks += 1
         fits = limits(values)
         if not fits and not met and checks > _BLIND:
-            fits, used = _walked(space, limits, rng, values)
-            checks += used
+            fits = walk_into(space, limits, rng, values)
+            checks += _STEPS * len(space)
         met = met or (fits and checks <= _BLIND)
         if fits and space.key(values) not in seen:
             return values
@@ -88,14 +89,18 @@ def draw_children(
     return children
 
 
-def _walked(
+def walk_into(
     space: SearchSpace, limits: CostLimits, rng: Generator, values: dict[str, Any]
-) -> tuple[bool, int]:
-    """Change values in place until they fit; return whether they do, and the checks."""
+) -> bool:
+    """Change values in place, one Choice at a time and never away from the limits.
+
+    Returns:
+        Whether they fit now, after 20 changes at most for each Choice.
+    """
     names, excess = list(space), limits.excess(values)
-    for step in range(20 * len(names)):
+    for _ in range(_STEPS * len(names)):
         if excess == 0:
-            return True, step
+            return True
         name = names[int(rng.integers(len(names)))]
         before = values[name]
         values[name] = space[name].mutate(before, rng)
@@ -104,4 +109,4 @@ def _walked(
             excess = changed
         else:
             values[name] = before
-    return excess == 0, 20 * len(names)
+    return excess == 0

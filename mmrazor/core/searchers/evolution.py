@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any, final
 
 from ...registry import TASK_UTILS
-from .base import Objective, Searcher
+from .base import Searcher
 from .draw import draw_children
+from .objectives import Objective
 
 
 @final

@@ -8,7 +8,8 @@ from typing import Any, final
 
 from ...registry import TASK_UTILS
 from ..space import OneOf, Subnet
-from .base import Objective, Searcher
+from .base import Searcher
+from .objectives import Objective
 
 
 @final

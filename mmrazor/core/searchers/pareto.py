@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any, final
 
 from ...registry import TASK_UTILS
-from .base import Objective, Searcher, checked_objectives
+from .base import Searcher
 from .draw import draw_children
 from .nsga2 import crowded_order
+from .objectives import Objective, checked_objectives
 
 
 @final

@@ -10,6 +10,7 @@ import numpy as np
 from ...registry import TASK_UTILS
 from ..space import Subnet
 from .base import Searcher
+from .build import build_predictor, build_searcher
 from .metric_predictors import MetricPredictor, features
 from .nsga2 import crowded_order
 from .rank_correlation import kendall, spearman
@@ -47,8 +48,8 @@ class PredictorSearcher(Searcher):
             raise ValueError(
                 f"warmup={warmup} must be at least 2, keep={keep} in (0, 1]."
             )
-        self.searcher: Searcher = _built(searcher)
-        self.predictor: MetricPredictor = _built(predictor)
+        self.searcher = build_searcher(searcher)
+        self.predictor = build_predictor(predictor)
         self.warmup, self.keep = warmup, keep
         super().__init__(seed=self.searcher.seed)
         if self.searcher.total is not None:
@@ -145,7 +146,3 @@ class PredictorSearcher(Searcher):
         self.searcher.load_state_(data["searcher"])
         self._ranked = data["ranked"]
         self._predicted = dict(data["predicted"])
-
-
-def _built(given: Any) -> Any:
-    return TASK_UTILS.build(dict(given)) if isinstance(given, Mapping) else given

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, final
 
 from ...registry import TASK_UTILS
-from .base import Objective, Searcher
+from .base import Searcher
+from .objectives import Objective
 
 
 @final

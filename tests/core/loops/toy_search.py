@@ -32,7 +32,7 @@ SEARCHERS = {
         predictor=dict(type="RBFPredictor"),
         warmup=10,
     ),
-    "optuna": dict(type="OptunaSearcher", num_subnets=12, heartbeat_s=0.2),
+    "optuna": dict(type="OptunaSearcher", num_subnets=12, heartbeat_s=1),
 }
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmrazor.core.searchers import CostLimits, EvolutionSearcher, RandomSearcher
-from mmrazor.core.searchers.base import checked_objectives
+from mmrazor.core.searchers.objectives import checked_objectives
 from mmrazor.core.space import OneOf, SearchSpace, Subnet
 from mmrazor.registry import TASK_UTILS
 from tests.core.searchers.toys import (
