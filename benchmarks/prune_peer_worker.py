@@ -1,7 +1,7 @@
 """Times one model; a process of its own, since the other side may never end.
 
 python benchmarks/prune_peer_worker.py resnet18 --peer work_dirs/peers
-python benchmarks/prune_peer_worker.py resnet18 --peer work_dirs/peers --probe
+python benchmarks/prune_peer_worker.py resnet18 --peer work_dirs/peers --probe 60
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import math
+import resource
 import statistics
 import sys
 import time
@@ -181,7 +183,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Times one model.")
     parser.add_argument("model")
     parser.add_argument("--peer", type=Path, help="its folder; none: ours alone")
-    parser.add_argument("--probe", action="store_true", help="run the peer, once")
+    parser.add_argument(
+        "--probe", type=int, help="run the peer, once, for at most so many seconds"
+    )
     parser.add_argument("--pixels", type=int, default=224)
     parser.add_argument("--turns", type=int, default=5)
     args = parser.parse_args()
@@ -191,6 +195,8 @@ def main() -> int:
     peer = Peer(args.peer, case) if args.peer else None
     if args.probe:
         assert peer is not None, "--probe needs --peer"
+        limit = math.ceil(time.process_time()) + args.probe
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
         peer.probe()
         return 0
     found = measure(case, peer, args.turns)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -95,9 +97,27 @@ def test_outputs_and_sums() -> None:
     assert float(float_sum(nested)) == 3
 
 
-def test_a_peer_that_does_not_end_is_stopped() -> None:
-    args = argparse.Namespace(peer=Path("none"), pixels=32, peer_limit=0.1)
-    assert peer_outcome("resnet18", args) == "does not finish within 0.1 s"
+FAILING = "raise RuntimeError('no such thing')\n"
+ENDLESS = "while True:\n    pass\n"
+PEERS = {
+    FAILING: "fails: RuntimeError: no such thing",
+    ENDLESS: "does not finish within 5 s of processor time",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", PEERS, ids=["fails", "endless"])
+def test_how_a_peer_fails_is_told(code: str, tmp_path: Path) -> None:
+    (tmp_path / "torch_pruning").mkdir()
+    path = tmp_path / "torch_pruning" / "__init__.py"
+    path.write_text(f"def __getattr__(name):\n{textwrap.indent(code, '    ')}")
+    args = argparse.Namespace(peer=tmp_path, pixels=32, peer_limit=5, limit=900)
+    assert peer_outcome("shufflenet_v2_x0_5", args) == PEERS[code]
+
+
+def test_no_answer_on_a_busy_machine_says_nothing_of_the_peer(tmp_path: Path) -> None:
+    args = argparse.Namespace(peer=tmp_path, pixels=32, peer_limit=1, limit=0.1)
+    assert peer_outcome("resnet18", args).startswith("unknown: nothing within 0.1 s")
 
 
 def result(model: str, trace: float, ours: float | None) -> dict[str, Any]:
