@@ -121,6 +121,10 @@ class Derives(Searchable, Protocol):
         """Return these values."""
         ...
 
+    def subnet_model(self, values: Any) -> Any:
+        """Return a plain copy with the values fixed."""
+        ...
+
 
 @runtime_checkable
 class Anneals(Protocol):

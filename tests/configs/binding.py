@@ -36,7 +36,7 @@ TAKEN_OUT = {"requires_grad", "convert_to_iter_based"}
 PLAIN_SETTINGS = ("nms", "roi_layer")
 ROOTS = [r for r in vars(mmengine.registry).values() if isinstance(r, Registry)]
 #: Keys of an Algorithm whose parts, and their parts, are mmrazor's.
-_OURS = ("mutator", "pruner", "quantizer")
+_OURS = ("mutator", "pruner", "quantizer", "search")
 _DISTILLER_KEYS = ("student", "teacher", "student_connector", "teacher_connector")
 
 

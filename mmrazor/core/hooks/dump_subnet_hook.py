@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from ...registry import HOOKS
 from ..protocols import Derives
 from ..space import Subnet
+from .averaged_models import averages_of
+from .pruned_files import write_weights
 
 
 @HOOKS.register_module()
@@ -24,6 +26,9 @@ class DumpSubnetHook(Hook):
 
     Args:
         interval: Number of epochs from one file to the next; None: only in the end.
+        weights: Whether to write ``subnet.pth`` as well: the weights of the plain
+            network, for a method that needs no retraining. They are averaged ones if
+            the run averages.
 
     Raises:
         TypeError: If the model has no search space.
@@ -33,10 +38,11 @@ class DumpSubnetHook(Hook):
         >>> custom_hooks = [dict(type='mmrazor.DumpSubnetHook', interval=10)]
     """
 
-    def __init__(self, interval: int | None = None) -> None:
+    def __init__(self, interval: int | None = None, weights: bool = False) -> None:
         if interval is not None and interval < 1:
             raise ValueError(f"interval={interval} must be at least 1, or None.")
         self.interval = interval
+        self.weights = weights
 
     def before_val(self, runner: Any) -> None:
         """Select the Subnet."""
@@ -55,6 +61,12 @@ class DumpSubnetHook(Hook):
     def after_train(self, runner: Any) -> None:
         """Write the last Subnet."""
         self._write(runner, "subnet.yaml")
+        if self.weights and is_main_process():
+            model = _model_of(runner)
+            average = next(averages_of(runner), None)
+            source = model if average is None else average.module
+            plain = source.subnet_model(model.derived())
+            write_weights(runner, plain, "subnet.pth")
 
     @master_only
     def _write(self, runner: Any, name: str) -> None:

@@ -29,19 +29,35 @@ def write_pruned(runner: Any, pruner: Any, architecture: nn.Module) -> None:
     """
     folder = Path(runner.work_dir)
     subnet_path = pruner.state.subnet(_scores(runner)).dump(folder / "subnet.yaml")
-    metainfo = getattr(runner.train_dataloader.dataset, "metainfo", None) or {}
-    content = {
-        "meta": {"dataset_meta": _plain(metainfo), PRUNING_KEY: pruner.state_dict()},
-        "state_dict": {
-            name: value.detach().cpu().clone()
-            for name, value in architecture.state_dict().items()
-        },
-    }
-    weights_path = write_atomically(
-        folder / "pruned.pth", lambda path: torch.save(content, path)
+    weights_path = write_weights(
+        runner, architecture, "pruned.pth", {PRUNING_KEY: pruner.state_dict()}
     )
     table = _text(summary_table(pruner))
     runner.logger.info(f"{table}\nsubnet: {subnet_path}\nweights: {weights_path}")
+
+
+def write_weights(
+    runner: Any, model: nn.Module, name: str, meta: Mapping[str, Any] | None = None
+) -> Path:
+    """Write the weights of a plain model into the work folder; return the file.
+
+    Args:
+        runner: The Runner, after training.
+        model: The model.
+        name: Name of the file.
+        meta: What goes beside the dataset's meta information, as plain data.
+    """
+    metainfo = getattr(runner.train_dataloader.dataset, "metainfo", None) or {}
+    content = {
+        "meta": {"dataset_meta": _plain(metainfo), **(meta or {})},
+        "state_dict": {
+            key: value.detach().cpu().clone()
+            for key, value in model.state_dict().items()
+        },
+    }
+    return write_atomically(
+        Path(runner.work_dir) / name, lambda path: torch.save(content, path)
+    )
 
 
 def summary_table(pruner: Any) -> Table:

@@ -30,8 +30,8 @@ class BilevelLoop(EpochBasedTrainLoop):
         dataloader: Data for the weights, or their config.
         mutator_dataloader: Data for the architecture parameters, or their config. What
             a config leaves out, such as ``batch_size``, is as in ``dataloader``.
-        max_epochs: Number of epochs.
-        **kwargs: As for mmengine's ``EpochBasedTrainLoop``.
+        max_epochs, val_begin, val_interval, dynamic_intervals: As for mmengine's
+            ``EpochBasedTrainLoop``.
 
     Raises:
         ValueError: If the second stream is empty.
@@ -43,11 +43,15 @@ class BilevelLoop(EpochBasedTrainLoop):
         dataloader: DataLoader | Mapping[str, Any],
         mutator_dataloader: DataLoader | Mapping[str, Any],
         max_epochs: int,
-        **kwargs: Any,
+        val_begin: int = 1,
+        val_interval: int = 1,
+        dynamic_intervals: list[tuple[int, int]] | None = None,
     ) -> None:
         if isinstance(mutator_dataloader, Mapping) and isinstance(dataloader, Mapping):
             mutator_dataloader = {**dataloader, **mutator_dataloader}
-        super().__init__(runner, dataloader, max_epochs, **kwargs)
+        super().__init__(
+            runner, dataloader, max_epochs, val_begin, val_interval, dynamic_intervals
+        )
         self.mutator_dataloader: DataLoader = runner.build_dataloader(
             mutator_dataloader,
             seed=(runner.seed + _SEED_OFFSET) % 2**31,

@@ -14,7 +14,15 @@ from tests.models.algorithms.nas.toys import Net
 
 def runner_of(model, folder):
     logger = MMLogger.get_current_instance()
-    return SimpleNamespace(model=model, work_dir=str(folder), epoch=0, logger=logger)
+    dataset = SimpleNamespace(metainfo={"classes": ("a",)})
+    return SimpleNamespace(
+        model=model,
+        work_dir=str(folder),
+        epoch=0,
+        logger=logger,
+        hooks=[],
+        train_dataloader=SimpleNamespace(dataset=dataset),
+    )
 
 
 def test_the_preferred_path_is_scored_and_written(tmp_path):
@@ -30,6 +38,20 @@ def test_the_preferred_path_is_scored_and_written(tmp_path):
     assert not list(tmp_path.iterdir())
     hook.after_train(runner)
     assert dict(Subnet.load(tmp_path / "subnet.yaml").choices) == wanted
+    assert not (tmp_path / "subnet.pth").exists()
+
+
+def test_weights_of_the_plain_network_are_written_if_so_wished(tmp_path):
+    algorithm = DSNAS(Net("one_hot"))
+    DumpSubnetHook(weights=True).after_train(runner_of(algorithm, tmp_path))
+    saved = torch.load(tmp_path / "subnet.pth")
+    plain = algorithm.subnet_model(algorithm.derived())
+    assert saved["meta"]["dataset_meta"] == {"classes": ["a"]}
+    assert list(saved["state_dict"]) == list(plain.state_dict())
+    plain.load_state_dict(saved["state_dict"])
+    chosen = algorithm.derived()["first.op"]
+    weight = algorithm.architecture.first.candidates[chosen].weight
+    assert torch.equal(saved["state_dict"]["first.weight"], weight)
 
 
 def test_a_model_without_a_space_is_refused(tmp_path):

@@ -1,0 +1,33 @@
+# Single Path One-Shot (Guo et al., 2020, arXiv:1904.00420): evolution in
+# the MobileNetV2 space of ProxylessNAS (GPU widths), as in the paper: 1000 Subnets of up
+# to 490 M MACs, scored on images that the supernet was not trained on.
+# bash tools/dist_train.sh configs/nas/mmcls/spos/spos_mobilenet_supernet_8xb128_in1k.py 8
+# python tools/search.py configs/nas/mmcls/spos/spos_mobilenet_search_8xb128_in1k.py work_dirs/spos_mobilenet_supernet_8xb128_in1k/iter_150000.pth
+# Expected: not measured here; README.md has what is published for such a network.
+_base_ = './spos_mobilenet_supernet_8xb128_in1k.py'
+val_dataloader = dict(
+    batch_size=256,
+    dataset=dict(
+        _delete_=True,
+        type='KFoldDataset',
+        fold=0,
+        num_splits=26,
+        test_mode=True,
+        seed=0,
+        dataset=dict(
+            type='ImageNet',
+            data_root='data/imagenet',
+            split='train',
+            pipeline=_base_.test_pipeline)))
+search = dict(
+    searcher=dict(
+        type='EvolutionSearcher',
+        population=50,
+        generations=20,
+        top_k=10,
+        mutation=25,
+        crossover=25,
+        mutation_prob=0.1),
+    budget=dict(macs=(0, 490e6)),
+    metric='accuracy/top1',
+    calibrate_bn=4096)

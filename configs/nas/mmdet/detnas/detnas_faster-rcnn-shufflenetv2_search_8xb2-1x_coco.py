@@ -1,0 +1,23 @@
+# DetNAS (Chen et al., 2019, arXiv:1903.10979), step 3: evolution with the supernet of the
+# detector. The budget is on the backbone alone, on images of 224x224 as in the paper.
+# Scored on val2017, which is what is reported in the end as well: for a comparison keep
+# images of train2017 aside.
+# bash tools/dist_train.sh configs/nas/mmdet/detnas/detnas_shufflenetv2_supernet-pretrain_8xb128_in1k.py 8
+# bash tools/dist_train.sh configs/nas/mmdet/detnas/detnas_faster-rcnn-shufflenetv2_supernet_8xb2-1x_coco.py 8
+# python tools/search.py configs/nas/mmdet/detnas/detnas_faster-rcnn-shufflenetv2_search_8xb2-1x_coco.py work_dirs/detnas_faster-rcnn-shufflenetv2_supernet_8xb2-1x_coco/epoch_12.pth
+# Expected: not measured here; README.md has what is published for such a network.
+_base_ = './detnas_faster-rcnn-shufflenetv2_supernet_8xb2-1x_coco.py'
+search = dict(
+    searcher=dict(
+        type='EvolutionSearcher',
+        population=50,
+        generations=20,
+        top_k=10,
+        mutation=25,
+        crossover=25,
+        mutation_prob=0.1),
+    budget=dict(macs=(0, 340e6)),
+    prefix='backbone',
+    image_size=(224, 224),
+    metric='coco/bbox_mAP',
+    calibrate_bn=4096)
