@@ -194,3 +194,28 @@ def test_a_search_by_gradient_runs_from_its_config(tiny_data, tmp_path, monkeypa
     retrain = path.with_name("darts_small_retrain_1xb96-20e_cifar10.py")
     _, mutator, _ = supernet_of(retrain)
     subnet.check(mutator.space)
+
+
+@parametrized([path for path in SEARCHES if path in SMALL])
+def test_the_metric_of_a_search_is_one_that_its_validation_gives(
+    path, tiny_data, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tiny_data)
+    cfg = run_config(path, work_dir=tmp_path)
+    dataset = cfg.val_dataloader.dataset
+    if "num_splits" in dataset:
+        dataset.num_splits = 2
+    if "indices" in dataset:
+        dataset.indices = -2
+    cfg.val_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
+    runner = build_runner(cfg)
+    metrics = runner.val()
+    assert cfg.search.metric in metrics
+    # no image of the validation is one that the supernet is trained on
+    kept = cfg.train_dataloader.dataset
+    if "num_splits" in kept:
+        assert kept.fold == dataset.fold
+        assert not kept.get("test_mode")
+        assert kept.seed == dataset.seed
+    else:
+        assert kept.indices > 0

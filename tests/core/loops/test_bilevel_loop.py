@@ -64,7 +64,9 @@ def loader(begin, count, batch_size=2):
 def run(tmp_path):
     """Return a function that trains in a folder of its own."""
 
-    def train(model, name, epochs, second=None, optim=OPTIM, hooks=(), **settings):
+    def train(
+        model, name, epochs, second=None, optim=OPTIM, hooks=(), seed=3, **settings
+    ):
         watch = Watch()
         loop = dict(by_epoch=True, max_epochs=epochs)
         if second is not None:
@@ -80,7 +82,7 @@ def run(tmp_path):
             custom_hooks=[dict(type="mmrazor.RandomStateHook"), watch, *hooks],
             experiment_name=f"{tmp_path.name}{name}{epochs}{settings}",
             default_hooks=dict(checkpoint=dict(type="CheckpointHook", interval=1)),
-            randomness=dict(seed=3),
+            randomness=dict(seed=seed),
             **settings,
         )
         runner.train()
@@ -126,7 +128,10 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(run, kind):
     whole, seen = run(build(), "whole", 3, **settings)
     run(build(), "parts", 1, **settings)
     last = f"{whole.work_dir[: -len('whole')]}parts/epoch_1.pth"
-    resumed, after = run(build(), "parts", 3, load_from=last, resume=True, **settings)
+    # the seed is that of the checkpoint, as if it had been drawn by chance
+    resumed, after = run(
+        build(), "parts", 3, load_from=last, resume=True, seed=99, **settings
+    )
     assert after.seen == seen.seen[6:]
     state = whole.model.state_dict()
     assert int(state["search_steps"]) == 18
