@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from ...registry import LOOPS
 from ..cost import Budget, SpaceCost
 from ..protocols import Searchable
-from ..searchers import CostLimits, Searcher, build_searcher
+from ..searchers import AdditiveLatency, CostLimits, Searcher, build_searcher
 from ..searchers.objectives import Objective
 from ..space import Subnet
 from .bn_calibration import calibrated_bn
@@ -39,7 +39,8 @@ class SearchLoop(ValLoop):
         searcher: Which Subnets, or its config.
         metric: What to look for, such as ``accuracy/top1``.
         budget: What Subnets may cost.
-        space_cost: Counts that. Needed for a budget or a cost among the objectives.
+        space_cost: Counts MACs and parameters, where a budget or an objective needs it.
+        latency: Estimates milliseconds, likewise.
         calibrate_bn: Images of the training data over which batch norm statistics are
             pooled for each candidate; 0: the supernet's are used.
         calibrate_dataloader: Those data, or their config.
@@ -65,6 +66,7 @@ class SearchLoop(ValLoop):
         metric: Objective,
         budget: Budget | Mapping[str, Any] | None = None,
         space_cost: SpaceCost | None = None,
+        latency: AdditiveLatency | None = None,
         calibrate_bn: int = 0,
         calibrate_dataloader: DataLoader | Mapping[str, Any] | None = None,
         parts: Sequence[float] = (1.0,),
@@ -98,7 +100,7 @@ class SearchLoop(ValLoop):
             self.model.space,
             build_searcher(searcher),
             self.evaluate,
-            limits=_limits(space_cost, budget),
+            limits=_limits(space_cost, latency, budget),
             metric=metric,
             work_dir=Path(runner.work_dir),
             resume=resume,
@@ -147,13 +149,23 @@ class SearchLoop(ValLoop):
 
 
 def _limits(
-    space_cost: SpaceCost | None, budget: Budget | Mapping[str, Any] | None
+    space_cost: SpaceCost | None,
+    latency: AdditiveLatency | None,
+    budget: Budget | Mapping[str, Any] | None,
 ) -> CostLimits:
-    if space_cost is None:
-        return CostLimits(None, budget, None)
+    ranges: dict[str, tuple[float, float]] = {}
+    if space_cost is not None:
+        ranges |= space_cost.range()
+    if latency is not None:
+        ranges["latency_ms"] = latency.range()
 
     def costs(values: Mapping[str, Any]) -> dict[str, float]:
-        cost = space_cost.cost(values)
-        return {"macs": cost.macs, "params": cost.params}
+        found: dict[str, float] = {}
+        if space_cost is not None:
+            cost = space_cost.cost(values)
+            found |= {"macs": cost.macs, "params": cost.params}
+        if latency is not None:
+            found["latency_ms"] = latency(values)
+        return found
 
-    return CostLimits(costs, budget, space_cost.range())
+    return CostLimits(costs, budget, ranges)

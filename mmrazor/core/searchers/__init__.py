@@ -1,5 +1,6 @@
 """Searchers: ask a SearchSpace for Subnets and are told what they score."""
 
+from .additive_latency import AdditiveLatency
 from .base import Searcher
 from .build import build_searcher
 from .evolution import EvolutionSearcher
@@ -17,6 +18,7 @@ from .predictor import PredictorSearcher
 from .random import RandomSearcher
 
 __all__ = [
+    "AdditiveLatency",
     "CostLimits",
     "EvolutionSearcher",
     "GaussianProcessPredictor",

@@ -16,6 +16,7 @@ from torch import distributed, nn
 from mmrazor.core.cost import CostTerm, ModuleCost, SpaceCost
 from mmrazor.core.loops import SearchLoop
 from mmrazor.core.loops.local_metrics import local_metrics
+from mmrazor.core.searchers import AdditiveLatency
 from mmrazor.core.space import OneOf, SearchSpace
 from mmrazor.registry import LOOPS
 
@@ -126,6 +127,25 @@ def test_finds_the_best_within_the_budget(tmp_path):
     assert loop.model.space.selected() == {"a": 1, "b": 1}  # as it was
     assert len(loop.search.evaluations) == 10  # all pairs that fit
     assert (tmp_path / "search.json").exists()
+
+
+def test_latency_is_bounded_and_an_objective(tmp_path):
+    space = Supernet().space
+    by_value = {"a": [0.5 * w for w in WIDTHS], "b": [0.1 * w for w in WIDTHS]}
+    latency = AdditiveLatency(space, 1.0, by_value, error=0.0)
+    searcher = dict(
+        type="ParetoSearcher",
+        population=6,
+        generations=4,
+        objectives=["toy/close", ("latency_ms", "min")],
+    )
+    budget = dict(latency_ms=(1.7, 2.7), macs=150)
+    best = loop_of(tmp_path, latency=latency, budget=budget, searcher=searcher).run()
+    for subnet in best:
+        a, b = subnet.choices.values()
+        assert subnet.cost["latency_ms"] == pytest.approx(1 + 0.5 * a + 0.1 * b)
+        assert 1.7 <= subnet.cost["latency_ms"] <= 2.7
+    assert len(best) > 1
 
 
 def test_a_candidate_that_fails_leaves_nothing_behind(tmp_path):
