@@ -3,12 +3,14 @@
 import copy
 import itertools
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
 
+from mmrazor.core.hooks import CheckCheckpointHook
 from mmrazor.core.protocols import Searchable
 from mmrazor.models.algorithms import SPOS
 from tests.models.algorithms.nas.toys import FIRST, Net
@@ -104,3 +106,17 @@ def test_a_plain_network_is_refused():
     net.first, net.last = torch.nn.Identity(), torch.nn.Identity()
     with pytest.raises(ValueError, match="has nothing to search"):
         SPOS(net)
+
+
+def test_weights_of_the_bare_supernet_are_taken():
+    source, algorithm = spos(), spos()
+    source.train_step(FIRST, sgd(source))
+    checkpoint = {"state_dict": source.architecture.state_dict()}
+    CheckCheckpointHook().after_load_checkpoint(
+        SimpleNamespace(model=algorithm), checkpoint
+    )
+    algorithm.load_state_dict(checkpoint["state_dict"], strict=False)
+    weights = algorithm.architecture.state_dict()
+    assert all(
+        map(torch.equal, weights.values(), source.architecture.state_dict().values())
+    )
