@@ -11,9 +11,8 @@ from pathlib import Path
 from torch import distributed
 
 from mmrazor.core.loops.search import Search
-from mmrazor.core.searchers import CostLimits
+from mmrazor.core.searchers import CostLimits, build_searcher
 from mmrazor.core.space import OneOf, SearchSpace
-from mmrazor.registry import TASK_UTILS
 
 NAMES = "abcdef"
 SEARCHERS = {
@@ -56,7 +55,7 @@ def toy_search(kind="evolution", evaluate=toy_score, **settings):
     limits = CostLimits(toy_costs, dict(macs=(30, 60)), {"macs": (21, 84)})
     return Search(
         toy_space(),
-        TASK_UTILS.build(SEARCHERS[kind]),
+        build_searcher(SEARCHERS[kind]),
         evaluate,
         limits=limits,
         metric="acc",

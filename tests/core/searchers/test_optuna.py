@@ -23,7 +23,7 @@ from tests.core.searchers.toys import (  # noqa: E402
     toy_space,
 )
 
-SMALL = 12
+SMALL = 8
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +48,7 @@ def test_never_twice_within_the_budget_and_by_seed(sampler, budget, tmp_path):
     assert asked != run(started(tmp_path / "c", budget, sampler=sampler, seed=1))
 
 
+@pytest.mark.slow
 def test_learns(tmp_path):
     searcher = started(tmp_path, num_subnets=60)
     asked = run(searcher)
@@ -92,6 +93,7 @@ def test_a_small_space_is_used_up(tmp_path):
     assert len(run(searcher)) == 16
 
 
+@pytest.mark.dist
 def test_two_workers_one_killed(tmp_path):
     """Nothing is lost, and nothing evaluated twice but what the dead worker held."""
     storage = f"sqlite:///{tmp_path / 'shared.db'}"

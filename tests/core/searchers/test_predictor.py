@@ -19,10 +19,10 @@ from mmrazor.core.searchers import (
     RandomSearcher,
     RBFPredictor,
 )
+from mmrazor.core.searchers.build import build_predictor
 from mmrazor.core.searchers.metric_predictors import features
 from mmrazor.core.searchers.rank_correlation import kendall, spearman
 from mmrazor.core.space import KeepChannels, OneOf, SearchSpace
-from mmrazor.registry import TASK_UTILS
 from tests.core.searchers.toys import run, toy_costs, toy_score, toy_space
 
 PREDICTORS = ["GaussianProcessPredictor", "MLPPredictor", "RBFPredictor"]
@@ -59,7 +59,7 @@ def test_predictors_learn_a_sum_over_choices(name):
     many = [space.sample(rng) for _ in range(120)]
     scores = np.array([toy_score(values)["acc"] for values in many])
     columns = features(space, many)
-    predictor = TASK_UTILS.build(dict(type=name))
+    predictor = build_predictor(dict(type=name))
     predictor.fit_(columns[:80], scores[:80])
     held_out = predictor.predict(columns[80:])
     assert held_out.shape == (40,)
