@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
@@ -18,7 +18,7 @@ from .draw import draw_new
 from .limits import CostLimits
 from .nsga2 import crowded_order, non_dominated_fronts
 from .objectives import Objective, checked_objectives
-from .rows import subnet_from_row, subnet_row, values_from_row, values_row
+from .rows import check_state, subnet_from_row, subnet_row, values_from_row, values_row
 
 
 class Searcher(ABC):
@@ -205,16 +205,7 @@ class Searcher(ABC):
         Raises:
             ValueError: If the state is of another searcher or space.
         """
-        for key, mine in (
-            ("type", type(self).__name__),
-            ("space", self.space.fingerprint()),
-        ):
-            if data[key] != mine:
-                raise ValueError(
-                    f"The state of the search has {key} {data[key]!r}, this search "
-                    f"{mine!r}. Resume with the config that it was begun with, or "
-                    "search anew in another folder."
-                )
+        check_state(data, type(self).__name__, self.space)
         space = self.space
         self.rng.bit_generator.state = data["random"]
         self.num_batches = data["num_batches"]
@@ -253,15 +244,6 @@ class Searcher(ABC):
                 break
             seen.add(self.space.key(values))
             drawn.append(values)
-        if count and not drawn:
-            self._refuse_if_first(seen)
+        if count and not seen:
+            raise self.limits.unmet()
         return drawn
-
-    @final
-    def _refuse_if_first(self, seen: Collection[Hashable]) -> None:
-        """Raise the error of a budget that nothing met yet."""
-        if not seen:
-            raise ValueError(
-                "No Subnet was found that meets the whole budget: "
-                f"{self.limits.described()}. Widen one of the bounds."
-            )

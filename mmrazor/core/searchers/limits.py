@@ -68,12 +68,16 @@ class CostLimits:
             total += outside / (low if costs[name] < low else high)
         return total
 
-    def described(self) -> str:
-        """Return the limits and what can be reached, for messages."""
-        return "; ".join(
+    def unmet(self) -> ValueError:
+        """Return the error of limits that nothing was found to meet."""
+        bounds = "; ".join(
             f"{name} from {low:.6g} to {high:.6g}, where this space reaches "
             "{:.6g} to {:.6g}".format(*self.ranges.get(name, (math.nan, math.nan)))
             for name, (low, high) in self.limits.items()
+        )
+        return ValueError(
+            f"No Subnet was found that meets the whole budget: {bounds}. Widen one of "
+            "the bounds."
         )
 
 

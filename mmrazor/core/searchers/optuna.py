@@ -177,7 +177,8 @@ class OptunaSearcher(Searcher):
             self._study.withdraw(number)
             nearby = self._new_near(values, seen)
             if nearby is None:
-                self._refuse_if_first(seen)
+                if not seen:
+                    raise self.limits.unmet()
                 self._used_up = True
                 return None
             self._study.enqueue(nearby)

@@ -30,3 +30,18 @@ def subnet_from_row(space: SearchSpace, row: Sequence[Any]) -> Subnet:
     return Subnet(
         space.fingerprint(), values_from_row(space, values), cost=cost, score=score
     )
+
+
+def check_state(data: Mapping[str, Any], kind: str, space: SearchSpace) -> None:
+    """Return quietly if a searcher's state is of this kind and space.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    for key, mine in (("type", kind), ("space", space.fingerprint())):
+        if data[key] != mine:
+            raise ValueError(
+                f"The state of the search has {key} {data[key]!r}, this search "
+                f"{mine!r}. Resume with the config that it was begun with, or search "
+                "anew in another folder."
+            )
