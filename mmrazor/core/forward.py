@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -53,30 +54,31 @@ def map_tensors(value: Any, function: Callable[[Tensor], Any]) -> Any:
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put a model into eval mode under ``no_grad``; afterwards it is as it was.
 
-    What code puts into its modules as it runs (tables for another image size, caches)
-    goes with the modes.
+    What code puts into its modules as it runs (tables for another image size, caches,
+    further modules) goes with the modes.
     """
-    modules = list(model.modules())
-    states = [dict(vars(module)) for module in modules]
-    buffers = [dict(module._buffers) for module in modules]
-    transient = [set(module._non_persistent_buffers_set) for module in modules]
-    if any(module.training for module in modules):
+    before = [(module, _contents(module)) for module in model.modules()]
+    if any(module.training for module, _ in before):
         model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
         # Not train(): some hosts override it to keep norms frozen.
-        for module, state, own, names in zip(
-            modules, states, buffers, transient, strict=True
-        ):
-            for name in vars(module).keys() - state.keys():
-                del vars(module)[name]
-            vars(module).update(state)
-            module._buffers.clear()
-            module._buffers.update(own)
-            module._non_persistent_buffers_set.clear()
-            module._non_persistent_buffers_set.update(names)
+        for module, contents in before:
+            for live, old in zip(_tables(module), contents, strict=True):
+                live.clear()
+                live.update(old)
+
+
+def _contents(module: nn.Module) -> list[dict[str, Any] | set[str]]:
+    return [copy.copy(table) for table in _tables(module)]
+
+
+def _tables(module: nn.Module) -> list[Any]:
+    """Return where a module keeps what belongs to it; its attributes last."""
+    inner = (module._parameters, module._buffers, module._modules)
+    return [*inner, module._non_persistent_buffers_set, vars(module)]
 
 
 @contextmanager

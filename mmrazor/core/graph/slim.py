@@ -34,7 +34,7 @@ def slim(model: nn.Module, cuts: Cuts) -> nn.Module:
     """
     memo: dict[int, Any] = {}
     for module in model.modules():
-        for value in vars(module).values():
+        for value in (*vars(module).values(), *module._buffers.values()):
             if isinstance(value, Tensor) and not value.is_leaf:  # computed anew later
                 memo[id(value)] = value.detach().clone()
     for name, tensor in sliced_tensors(model, cuts).items():

@@ -161,3 +161,12 @@ def test_cuts_are_plain_data() -> None:
 def test_damaged_cuts(data: dict) -> None:
     with pytest.raises(ValueError, match="cuts of a pruned model are damaged"):
         Cuts.from_dict(data)
+
+
+def test_a_buffer_made_from_parameters_is_copied_by_value() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+    model.register_buffer("norm", model[0].weight.norm(dim=1))  # as CLRNet's priors
+    small = slim(model, Cuts({"0.weight": {0: [0, 2]}, "1.weight": {1: [0, 2]}}, {}))
+    assert small[0].weight.shape == (2, 4)
+    assert torch.equal(small.norm, model.norm)
+    assert small.norm.is_leaf
