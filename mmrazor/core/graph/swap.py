@@ -56,6 +56,7 @@ def running_scaled(
         scales: By parameter and axis, one factor for each index along the axis.
 
     Example:
+        >>> import torch
         >>> layer = nn.Linear(2, 1, bias=False)
         >>> _ = nn.init.ones_(layer.weight)
         >>> with running_scaled(layer, {('weight', 1): torch.tensor([0.5, 2.])}):
