@@ -4,7 +4,8 @@
 # images of train2017 aside.
 # bash tools/dist_train.sh configs/nas/mmdet/detnas/detnas_shufflenetv2_supernet-pretrain_8xb128_in1k.py 8
 # bash tools/dist_train.sh configs/nas/mmdet/detnas/detnas_faster-rcnn-shufflenetv2_supernet_8xb2-1x_coco.py 8
-# python tools/search.py configs/nas/mmdet/detnas/detnas_faster-rcnn-shufflenetv2_search_8xb2-1x_coco.py work_dirs/detnas_faster-rcnn-shufflenetv2_supernet_8xb2-1x_coco/epoch_12.pth
+# (the search of configs/nas/mmdet/detnas/detnas_faster-rcnn-shufflenetv2_search_8xb2-1x_coco.py
+# with work_dirs/detnas_faster-rcnn-shufflenetv2_supernet_8xb2-1x_coco/epoch_12.pth has no tool yet)
 # Expected: not measured here; README.md has what is published for such a network.
 _base_ = './detnas_faster-rcnn-shufflenetv2_supernet_8xb2-1x_coco.py'
 search = dict(
