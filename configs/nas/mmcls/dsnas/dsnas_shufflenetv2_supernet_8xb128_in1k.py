@@ -9,6 +9,7 @@
 _base_ = [
     'mmpretrain::_base_/datasets/imagenet_bs64.py',
     'mmpretrain::_base_/default_runtime.py',
+    '../../../_base_/models/shufflenetv2_space_in1k.py',
 ]
 model = dict(
     type='mmrazor.DSNAS',
@@ -20,21 +21,7 @@ model = dict(
         places={
             'backbone.layers.?.?':
             dict(type='OneHotMutableOP', candidates='{candidates}')
-        }),
-    architecture=dict(
-        type='mmpretrain.ImageClassifier',
-        backbone=dict(type='mmrazor.SearchableShuffleNetV2'),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(
-            type='LinearClsHead',
-            num_classes=1000,
-            in_channels=1024,
-            loss=dict(
-                type='LabelSmoothLoss',
-                mode='original',
-                label_smooth_val=0.1,
-                num_classes=1000),
-            topk=(1, 5))))
+        }))
 train_dataloader = dict(batch_size=128)
 optim_wrapper = dict(
     constructor='mmrazor.SeparateOptimWrapperConstructor',

@@ -5,18 +5,9 @@
 # with work_dirs/spos_mobilenet_supernet_8xb128_in1k/iter_150000.pth has no tool yet)
 # bash tools/dist_train.sh configs/nas/mmcls/spos/spos_mobilenet_retrain_8xb128_in1k.py 8
 # Expected: published top-1 75.98 at 490 M MACs; not measured here.
-_base_ = './spos_mobilenet_supernet_8xb128_in1k.py'
+_base_ = './spos_shufflenetv2_retrain_8xb128_in1k.py'
 model = dict(
-    _delete_=True,
-    type='mmrazor.SubnetModel',
-    architecture=_base_.model.architecture,
-    mutator=dict(type='NasMutator'),
+    architecture=dict(
+        backbone=dict(type='mmrazor.SearchableMobileNetV2'),
+        head=dict(in_channels=1728)),
     subnet='work_dirs/spos_mobilenet_search_8xb128_in1k/subnet.yaml')
-train_dataloader = dict(
-    dataset=dict(
-        _delete_=True,
-        type='ImageNet',
-        data_root='data/imagenet',
-        split='train',
-        pipeline=_base_.train_pipeline))
-train_cfg = dict(max_iters=300000)

@@ -4,7 +4,10 @@
 # (the search of configs/nas/mmcls/spos/spos_mobilenet_search_1xb128-30e_cifar10.py
 # with work_dirs/spos_mobilenet_supernet_1xb128-30e_cifar10/epoch_30.pth has no tool yet)
 # Expected: a Subnet file; README.md says what is measured.
-_base_ = './spos_mobilenet_supernet_1xb128-30e_cifar10.py'
+_base_ = [
+    './spos_mobilenet_supernet_1xb128-30e_cifar10.py',
+    '../../../_base_/searches/spos_evolution.py',
+]
 val_dataloader = dict(
     dataset=dict(
         _delete_=True,
@@ -20,14 +23,6 @@ val_dataloader = dict(
             metainfo=dict(classes=_base_.classes),
             pipeline=_base_.test_pipeline)))
 search = dict(
-    searcher=dict(
-        type='EvolutionSearcher',
-        population=50,
-        generations=20,
-        top_k=10,
-        mutation=25,
-        crossover=25,
-        mutation_prob=0.1),
     budget=dict(macs=(0, 6e6)),
     metric='accuracy/top1',
     calibrate_bn=1024)

@@ -5,30 +5,9 @@
 # (the search of configs/nas/mmcls/spos/spos_mobilenet_search_8xb128_in1k.py
 # with work_dirs/spos_mobilenet_supernet_8xb128_in1k/iter_150000.pth has no tool yet)
 # Expected: not measured here; README.md has what is published for such a network.
-_base_ = './spos_mobilenet_supernet_8xb128_in1k.py'
-val_dataloader = dict(
-    batch_size=256,
-    dataset=dict(
-        _delete_=True,
-        type='KFoldDataset',
-        fold=0,
-        num_splits=26,
-        test_mode=True,
-        seed=0,
-        dataset=dict(
-            type='ImageNet',
-            data_root='data/imagenet',
-            split='train',
-            pipeline=_base_.test_pipeline)))
-search = dict(
-    searcher=dict(
-        type='EvolutionSearcher',
-        population=50,
-        generations=20,
-        top_k=10,
-        mutation=25,
-        crossover=25,
-        mutation_prob=0.1),
-    budget=dict(macs=(0, 490e6)),
-    metric='accuracy/top1',
-    calibrate_bn=4096)
+_base_ = './spos_shufflenetv2_search_8xb128_in1k.py'
+model = dict(
+    architecture=dict(
+        backbone=dict(type='mmrazor.SearchableMobileNetV2'),
+        head=dict(in_channels=1728)))
+search = dict(budget=dict(macs=(0, 490e6)))

@@ -5,17 +5,12 @@
 # (the search of configs/nas/mmcls/spos/spos_r18_search_1xb128-20e_fashion_mnist.py
 # with work_dirs/spos_r18_supernet_1xb128-20e_fashion_mnist/epoch_20.pth has no tool yet)
 # Expected: a Subnet file; README.md says what is measured.
-_base_ = './spos_r18_supernet_1xb128-20e_fashion_mnist.py'
+_base_ = [
+    './spos_r18_supernet_1xb128-20e_fashion_mnist.py',
+    '../../../_base_/searches/spos_evolution.py',
+]
 val_dataloader = dict(dataset=dict(split='train', test_mode=False, indices=-2000))
 search = dict(
-    searcher=dict(
-        type='EvolutionSearcher',
-        population=50,
-        generations=20,
-        top_k=10,
-        mutation=25,
-        crossover=25,
-        mutation_prob=0.1),
     budget=dict(macs=(0, 1.45e6)),
     metric='accuracy/top1',
     calibrate_bn=1024)

@@ -5,7 +5,10 @@
 # (the search of configs/nas/mmcls/spos/spos_shufflenetv2_search_8xb128_in1k.py
 # with work_dirs/spos_shufflenetv2_supernet_8xb128_in1k/iter_150000.pth has no tool yet)
 # Expected: not measured here; README.md has what is published for such a network.
-_base_ = './spos_shufflenetv2_supernet_8xb128_in1k.py'
+_base_ = [
+    './spos_shufflenetv2_supernet_8xb128_in1k.py',
+    '../../../_base_/searches/spos_evolution.py',
+]
 val_dataloader = dict(
     batch_size=256,
     dataset=dict(
@@ -21,14 +24,6 @@ val_dataloader = dict(
             split='train',
             pipeline=_base_.test_pipeline)))
 search = dict(
-    searcher=dict(
-        type='EvolutionSearcher',
-        population=50,
-        generations=20,
-        top_k=10,
-        mutation=25,
-        crossover=25,
-        mutation_prob=0.1),
     budget=dict(macs=(0, 330e6)),
     metric='accuracy/top1',
     calibrate_bn=4096)

@@ -7,24 +7,10 @@
 _base_ = [
     'mmpretrain::_base_/datasets/imagenet_bs64.py',
     'mmpretrain::_base_/default_runtime.py',
+    '../../../_base_/models/shufflenetv2_space_in1k.py',
     '../../../_base_/schedules/spos_in1k.py',
 ]
-model = dict(
-    type='mmrazor.SPOS',
-    architecture=dict(
-        type='mmpretrain.ImageClassifier',
-        backbone=dict(type='mmrazor.SearchableShuffleNetV2'),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(
-            type='LinearClsHead',
-            num_classes=1000,
-            in_channels=1024,
-            loss=dict(
-                type='LabelSmoothLoss',
-                mode='original',
-                label_smooth_val=0.1,
-                num_classes=1000),
-            topk=(1, 5))))
+model = dict(type='mmrazor.SPOS')
 train_dataloader = dict(
     batch_size=128,
     dataset=dict(

@@ -7,16 +7,11 @@
 # (the search of configs/nas/mmdet/detnas/detnas_faster-rcnn-shufflenetv2_search_8xb2-1x_coco.py
 # with work_dirs/detnas_faster-rcnn-shufflenetv2_supernet_8xb2-1x_coco/epoch_12.pth has no tool yet)
 # Expected: not measured here; README.md has what is published for such a network.
-_base_ = './detnas_faster-rcnn-shufflenetv2_supernet_8xb2-1x_coco.py'
+_base_ = [
+    './detnas_faster-rcnn-shufflenetv2_supernet_8xb2-1x_coco.py',
+    '../../../_base_/searches/spos_evolution.py',
+]
 search = dict(
-    searcher=dict(
-        type='EvolutionSearcher',
-        population=50,
-        generations=20,
-        top_k=10,
-        mutation=25,
-        crossover=25,
-        mutation_prob=0.1),
     budget=dict(macs=(0, 340e6)),
     prefix='backbone',
     image_size=(224, 224),
