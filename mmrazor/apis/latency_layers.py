@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from ..core.cost import Extent, LatencyTable, LayerTimes, device_name, measure_latency
 from ..core.forward import map_tensors
 from ..core.graph import ChannelGraph, Cuts, slim
-from ..core.graph.names import is_inside
 from ..core.graph.trace import tensors_in
+from ..core.names import is_inside
 from ..models.pruners import channels_per_unit
 from .latency_calls import LayerCall, layer_calls
 
@@ -119,7 +119,7 @@ def _times(
     changed = {
         group.name
         for group in graph.groups
-        if not call.name or any(is_inside(m, call.name) for m in group.modules())
+        if any(is_inside(m, call.name) for m in group.modules())
     }
     first: set[str] = set()
     for (number, _), place in call.shrinks.items():
@@ -192,7 +192,7 @@ def _alone(
 
     def of_layer(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         for path, value in values.items():
-            if is_inside(path, name) or not name:
+            if is_inside(path, name):
                 yield f"layer.{path.removeprefix(name).lstrip('.')}".rstrip("."), value
 
     parts = (cuts.slots, cuts.attributes, cuts.replaced)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+from ..names import is_inside
 from .cost import ModuleCost
 from .cost_table import TableCost
 from .elimination import Table, joined, least_sum
@@ -144,9 +145,9 @@ class SpaceCost:
         inside = {
             name: cost
             for name, cost in self._base_by_module.items()
-            if _is_inside(name, prefix)
+            if is_inside(name, prefix)
         }
-        terms = [term for term in self.terms if _is_inside(term.module, prefix)]
+        terms = [term for term in self.terms if is_inside(term.module, prefix)]
         return SpaceCost(inside[prefix], terms, inside, self.uncounted)
 
     def _tables_of(self, place: int, sign: int) -> list[Table]:
@@ -184,7 +185,3 @@ def _check_complete(terms: Iterable[CostTerm]) -> None:
                 f"The term of '{term.module}' has {len(term.costs)} costs, and there "
                 f"are {wanted} values of {list(term.names)}. Give the cost of each."
             )
-
-
-def _is_inside(name: str, prefix: str) -> bool:
-    return name == prefix or name.startswith(f"{prefix}.")

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from ..names import is_inside
 from .attention import is_replaceable
 from .channel_graph import ChannelGraph
 from .computed_widths import ties_of_computed_widths
 from .grouping import GroupTable, make_groups
 from .id_flow import IdFlow
 from .mixing import infinite_at_zero, mixed_dims
-from .names import is_inside
 from .products import counted_lines, mac_products, parameter_products
 from .resolve import resolve
 from .rules import apply_rule

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from ..forward import call_model
+from ..names import is_inside
 from .channel_graph import ChannelGraph
+from .failing import failing_modules, inference
 from .id_flow import Constraints, Ids, SizeArgument
-from .names import is_inside
 from .slim import slim
-from .trace import followed, running_plain
 
 Ties = list[tuple[Ids, Ids]]
 
@@ -100,10 +100,5 @@ def _fails_in(
     graph: ChannelGraph, kept: dict[str, list[int]], kind: type, inputs: Any
 ) -> bool:
     small = slim(graph.model, graph.cuts(kept))
-    stack = [""]
-    with running_plain(small), followed(small, stack):
-        try:
-            call_model(small, inputs)
-        except Exception:  # noqa: BLE001 - user code may raise anything
-            return any(isinstance(small.get_submodule(name), kind) for name in stack)
-    return False
+    stack = failing_modules(small, partial(inference, inputs=inputs))
+    return any(isinstance(small.get_submodule(name), kind) for name in stack)

@@ -48,13 +48,3 @@ def tensor_named(model: nn.Module, name: str) -> Tensor:
     tensor = getattr(module, leaf)
     assert isinstance(tensor, Tensor)
     return tensor
-
-
-def is_inside(name: str, module: str) -> bool:
-    """Tell whether a name is that of a module or of something in it.
-
-    Example:
-        >>> is_inside('head.fc', 'head'), is_inside('header', 'head')
-        (True, False)
-    """
-    return name == module or name.startswith(f"{module}.")

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..names import is_inside
 from .channel_graph import ChannelGraph
 from .cuts import Cuts
-from .names import is_inside, tensor_named
+from .names import tensor_named
 from .slim import REPLACEMENTS, slim
 from .swap import Place, places_of, swapped
 

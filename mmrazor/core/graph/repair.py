@@ -13,12 +13,12 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import nn
 
-from ..forward import call_model
+from ..names import is_inside
 from .channel_graph import ChannelGraph
 from .cuts import Cuts
-from .names import is_inside
+from .failing import Run, failing_modules, inference
 from .slim import slim
-from .trace import OpTrace, followed, running_plain, tensors_in
+from .trace import OpTrace, tensors_in
 from .verify import (
     TOLERANCE,
     UnverifiableError,
@@ -28,7 +28,6 @@ from .verify import (
 )
 
 Kept = Mapping[str, Sequence[int]]
-Run = Callable[[nn.Module], object]
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def checked_slimming(
         kept = {name: list(indices) for name, indices in choose(graph).items()}
         cuts = graph.cuts(kept)
         small = slim(graph.model, cuts)
-        run: Run = partial(_inference, inputs=inputs)
+        run: Run = partial(inference, inputs=inputs)
         problem = None
         try:
             recorded = recorded_seeded(small, inputs)
@@ -106,7 +105,8 @@ def checked_slimming(
         if problem is None:
             return Checked(small, kept, cuts, difference, recorded)
         breaks = partial(_breaks, graph, inputs=inputs, trial=trial)
-        module = _failing_module(small, run)
+        inner = failing_modules(small, run)
+        module = inner[-1] if inner else None
         raises = partial(_raises, graph, run=run)
         culprits, place = _culprits(graph, kept, module, breaks, raises, failed)
         if module is None and unsteadiness(graph.model, inputs) > TOLERANCE:
@@ -157,22 +157,6 @@ def _culprits(
     return _bisected(kept, [g.name for g in pruned], breaks), ""
 
 
-def _inference(model: nn.Module, inputs: Any) -> object:
-    with running_plain(model):
-        return call_model(model, inputs)
-
-
-def _failing_module(model: nn.Module, run: Run) -> str | None:
-    """Return the innermost module in which a model raises; None if it runs."""
-    stack = [""]
-    with followed(model, stack):
-        try:
-            run(model)
-        except Exception:  # noqa: BLE001 - user code may raise anything
-            return stack[-1]
-    return None
-
-
 def _some_pass(graph: ChannelGraph, kept: Kept, culprits: list[str]) -> bool:
     """Return whether some group that loses channels is not to blame."""
     blamed = set(culprits)
@@ -185,7 +169,7 @@ def _some_pass(graph: ChannelGraph, kept: Kept, culprits: list[str]) -> bool:
 
 def _raises(graph: ChannelGraph, kept: Kept, run: Run) -> bool:
     """Return whether the model with these channels does not run."""
-    return _failing_module(slim(graph.model, graph.cuts(kept)), run) is not None
+    return bool(failing_modules(slim(graph.model, graph.cuts(kept)), run))
 
 
 def _breaks(graph: ChannelGraph, kept: Kept, inputs: Any, trial: Run | None) -> bool:

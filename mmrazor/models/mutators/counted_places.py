@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ...core.cost import Cost, ModuleCost, count_cost
 from ...core.forward import map_tensors
+from ...core.names import is_inside
 from ..mutables import MutableValue
 from .fixing import mutables_of
 
@@ -58,11 +59,6 @@ def places_of(model: nn.Module) -> list[Place]:
         every = tuple(dict.fromkeys((*around, *names)))
         places.append(Place(path, modules[path], around, every))
     return places
-
-
-def is_inside(path: str, outer: str) -> bool:
-    """Tell whether a path is that of a module or of something in it."""
-    return not outer or path == outer or path.startswith(f"{outer}.")
 
 
 def run_counted(

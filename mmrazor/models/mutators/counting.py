@@ -15,8 +15,9 @@ from typing import Any
 from torch import nn
 
 from ...core.cost import Cost, CostTerm, ModuleCost, SpaceCost
+from ...core.names import is_inside
 from ...core.space import OneOf, SearchSpace
-from .counted_places import Place, is_inside, places_of, run_counted
+from .counted_places import Place, places_of, run_counted
 from .fixing import fixed_copy, mutables_of, space_of
 
 _MOST_COMBINATIONS = 4096

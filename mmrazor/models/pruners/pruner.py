@@ -16,7 +16,7 @@ from ...core.cost import Budget, Cost, CostTable, count_cost
 from ...core.graph import ChannelGraph, channel_graph, checked_slimming
 from ...core.graph.belongs import shapes_of
 from ...core.graph.cuts import Cuts
-from ...core.graph.repair import Run
+from ...core.graph.failing import Run
 from ...core.space import KeepChannels, SearchSpace, Subnet
 from .budget import channels_per_unit, kept_units
 from .importances import Importance, build_importance
