@@ -9,17 +9,17 @@ import copy
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Sized
 from itertools import islice
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from ..core.loops.kept_batches import num_bytes
 from .bare_config import bare_config
 from .run_config import RunConfigError, run_config
 from .runner import build_runner, check_datasets, explained_types
@@ -165,30 +165,6 @@ class Batches:
             yield batch
         if self._limit:
             self._kept, self._loader = kept, None  # its workers may go
-
-
-def num_bytes(value: Any) -> int:
-    """Return about how much memory a batch takes.
-
-    Example:
-        >>> num_bytes({'image': [np.zeros((2, 3), np.uint8)], 'label': np.ones(1)})
-        14
-    """
-    if isinstance(value, Tensor):
-        return value.numel() * value.element_size()
-    if isinstance(value, np.ndarray):
-        return value.nbytes
-    if isinstance(value, Mapping):
-        return sum(map(num_bytes, value.values()))
-    if isinstance(value, (list, tuple, set)):
-        return sum(map(num_bytes, value))
-    if isinstance(value, type) or not hasattr(value, "__dict__"):
-        return 0
-    return num_bytes(vars(value))  # data samples, masks
-
-
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, (Tensor, np.generic)) and value.ndim == 0
 
 
 def free_memory() -> int:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from mmrazor.apis.sensitivity_data import Batches, free_memory, num_bytes
+from mmrazor.apis.sensitivity_data import Batches, free_memory
+from mmrazor.core.loops.kept_batches import num_bytes
 
 
 class Loader:

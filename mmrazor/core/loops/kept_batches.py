@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -100,7 +99,7 @@ class KeptBatches:
     def _keep(self, index: int, batch: Any) -> None:
         if self._full or index != len(self._kept):
             return
-        size = sum(_num_bytes(array) for array in _arrays(batch))
+        size = num_bytes(batch)
         self._full = self._used + size > self._limit
         if not self._full:
             self._kept.append(batch)
@@ -130,24 +129,36 @@ class _Seeded(Dataset):
             torch.set_rng_state(states[2])
 
 
-def _lent(batch: Any) -> Any:
-    """Return a copy that shares tensors and arrays: models write into data samples."""
-    return copy.deepcopy(batch, {id(array): array for array in _arrays(batch)})
+def arrays_in(value: Any) -> Iterator[Any]:
+    """Yield the tensors and arrays in nested values, data samples and masks included.
 
-
-def _arrays(value: Any) -> Iterator[Any]:
+    Example:
+        >>> batch = {'image': [np.zeros((2, 3), np.uint8)], 'label': np.ones(1)}
+        >>> [array.nbytes for array in arrays_in(batch)]
+        [6, 8]
+    """
     if isinstance(value, Tensor | np.ndarray):
         yield value
-    elif isinstance(value, BaseDataElement):
-        for _, item in value.all_items():
-            yield from _arrays(item)
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from _arrays(item)
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+            yield from arrays_in(item)
+    elif isinstance(value, list | tuple | set):
         for item in value:
-            yield from _arrays(item)
+            yield from arrays_in(item)
+    elif hasattr(value, "__dict__") and not isinstance(value, type):
+        yield from arrays_in(vars(value))
 
 
-def _num_bytes(array: Any) -> int:
-    return int(array.nbytes)
+def num_bytes(batch: Any) -> int:
+    """Return about how much memory a batch takes.
+
+    Example:
+        >>> num_bytes({'image': [np.zeros((2, 3), np.uint8)], 'label': np.ones(1)})
+        14
+    """
+    return sum(int(array.nbytes) for array in arrays_in(batch))
+
+
+def _lent(batch: Any) -> Any:
+    """Return a copy that shares tensors and arrays: models write into data samples."""
+    return copy.deepcopy(batch, {id(array): array for array in arrays_in(batch)})
