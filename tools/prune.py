@@ -5,7 +5,12 @@ import sys
 
 from rich.console import Console
 
-from mmrazor.apis.arguments import add_cfg_options, add_image_size
+from mmrazor.apis.arguments import (
+    add_cfg_options,
+    add_image_size,
+    add_ranking,
+    add_source,
+)
 from mmrazor.apis.prune_config import prune_config
 from mmrazor.apis.prune_options import parse_budget, parse_importance, parse_min_keep
 from mmrazor.apis.prune_report import report
@@ -14,10 +19,7 @@ from mmrazor.apis.prune_report import report
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", help="of an algorithm or of a plain host model")
-    parser.add_argument(
-        "checkpoint", nargs="?", help="its weights; default: what the config names"
-    )
+    add_source(parser)
     parser.add_argument(
         "--budget",
         nargs="+",
@@ -26,11 +28,7 @@ def parse_args() -> argparse.Namespace:
         help="macs, params, latency_ms: a fraction up to 1 of the model's, a number, "
         "or two with a comma for a range; such as macs=0.5 params=2e6",
     )
-    parser.add_argument(
-        "--importance",
-        default="L1Importance",
-        help="name, or \"dict(type='...', ...)\"; default: L1Importance",
-    )
+    add_ranking(parser)
     parser.add_argument(
         "--ranking",
         choices=("global", "local"),
@@ -53,14 +51,6 @@ def parse_args() -> argparse.Namespace:
         "--ignore", nargs="+", default=(), metavar="MODULE", help="keeps its size"
     )
     add_image_size(parser)
-    parser.add_argument(
-        "--calib-batches",
-        type=int,
-        help="training batches for an importance that reads gradients; default: 8",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the choice of these batches"
-    )
     parser.add_argument(
         "--latency-table",
         metavar="FILE",

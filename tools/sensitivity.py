@@ -5,7 +5,12 @@ import sys
 
 from rich.console import Console
 
-from mmrazor.apis.arguments import add_cfg_options, add_image_size
+from mmrazor.apis.arguments import (
+    add_cfg_options,
+    add_image_size,
+    add_ranking,
+    add_source,
+)
 from mmrazor.apis.prune_options import parse_importance
 from mmrazor.apis.sensitivity_run import SHARES, sensitivity
 
@@ -13,10 +18,7 @@ from mmrazor.apis.sensitivity_run import SHARES, sensitivity
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", help="of an algorithm or of a plain host model")
-    parser.add_argument(
-        "checkpoint", nargs="?", help="its weights; default: what the config names"
-    )
+    add_source(parser)
     parser.add_argument(
         "--shares",
         type=float,
@@ -25,11 +27,7 @@ def parse_args() -> argparse.Namespace:
         metavar="SHARE",
         help="of each group that are pruned; default: 0.1 0.3 0.5 0.7 0.9",
     )
-    parser.add_argument(
-        "--importance",
-        default="L1Importance",
-        help="name, or \"dict(type='...', ...)\"; default: L1Importance",
-    )
+    add_ranking(parser)
     parser.add_argument(
         "--group",
         dest="groups",
@@ -61,14 +59,6 @@ def parse_args() -> argparse.Namespace:
         type=float,
         help="memory for decoded validation batches, in GiB; 0 decodes them for every "
         "evaluation; default: a quarter of what is free",
-    )
-    parser.add_argument(
-        "--calib-batches",
-        type=int,
-        help="training batches for an importance that reads gradients; default: 8",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the choice of these batches"
     )
     add_image_size(parser)
     add_cfg_options(parser)

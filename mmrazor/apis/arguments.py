@@ -18,6 +18,31 @@ def add_cfg_options(parser: ArgumentParser) -> None:
     )
 
 
+def add_source(parser: ArgumentParser) -> None:
+    """Add ``config`` and ``[checkpoint]``: a model with its weights."""
+    parser.add_argument("config", help="of an algorithm or of a plain host model")
+    parser.add_argument(
+        "checkpoint", nargs="?", help="its weights; default: what the config names"
+    )
+
+
+def add_ranking(parser: ArgumentParser) -> None:
+    """Add what ranks channels: ``--importance``, ``--calib-batches``, ``--seed``."""
+    parser.add_argument(
+        "--importance",
+        default="L1Importance",
+        help="name, or \"dict(type='...', ...)\"; default: L1Importance",
+    )
+    parser.add_argument(
+        "--calib-batches",
+        type=int,
+        help="training batches for an importance that reads gradients; default: 8",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the choice of these batches"
+    )
+
+
 def add_image_size(parser: ArgumentParser) -> None:
     """Add ``--image-size HEIGHT WIDTH``, or one number for both."""
     parser.add_argument(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..core.files import write_atomically
 from ..core.graph import ChannelGraph
+from .figures import figure_type
 
 _FROZEN = "#c8c8c8"
 _MOST_LABELS = 60
@@ -28,16 +29,11 @@ def draw_channels(graph: ChannelGraph, path: str | Path) -> Path:
     Raises:
         ModuleNotFoundError: If matplotlib is not installed.
     """
-    try:
-        figure_type = import_module("matplotlib.figure").Figure
-        colours = import_module("matplotlib").colormaps["hsv"]
-    except ModuleNotFoundError as err:
-        raise ModuleNotFoundError(
-            "The picture needs matplotlib. Install it, or leave out --picture."
-        ) from err
+    figure_class = figure_type("Install it, or leave out --picture.")
+    colours = import_module("matplotlib").colormaps["hsv"]
     layers = _layers(graph)
     width = min(max(8.0, 0.22 * len(layers)), 60.0)
-    figure = figure_type(figsize=(width, 5.5), layout="constrained")
+    figure = figure_class(figsize=(width, 5.5), layout="constrained")
     axes = figure.add_subplot()
     names = [group.name for group in graph.groups]
     # neighbours in the network get colours far apart

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from ..core.cost import Cost, count_cost
 from ..core.files import write_json
-from ..core.graph import ChannelGraph, channel_graph, example_inputs
+from ..core.graph import ChannelGraph, channel_graph
 from ..models.pruners import channels_per_unit
 from .prune_report import left_alone_table
 from .prune_source import PruneSource
@@ -128,7 +128,6 @@ def channel_report(
     """
     cfg = load_config(config, cfg_options)
     source = PruneSource.of(cfg, checkpoint)
-    size = source.image_size(image_size)
-    inputs = example_inputs(source.model, size)
+    inputs, size = source.example(image_size)
     graph = channel_graph(source.model, inputs, ignore=ignore)
     return ChannelReport(graph, count_cost(source.model, inputs), size)

@@ -15,7 +15,6 @@ from rich.text import Text
 
 from ..core.cost import Cost, count_cost
 from ..core.files import write_json
-from ..core.graph import example_inputs
 from .prune_source import PruneSource
 from .run_config import load_config
 
@@ -98,6 +97,6 @@ def cost_report(
     """
     cfg = load_config(config, cfg_options)
     source = PruneSource.of(cfg)
-    size = source.image_size(image_size)
-    cost = count_cost(source.model, example_inputs(source.model, size))
+    inputs, size = source.example(image_size)
+    cost = count_cost(source.model, inputs)
     return CostReport(type(source.model).__name__, cost, size)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.logging import print_log
 from rich.console import Console
 from torch import nn
 
 from ..core.cost import Budget
 from ..core.forward import call_model, evaluating
-from ..core.graph import ChannelGraph, channel_graph, example_inputs
+from ..core.graph import ChannelGraph, channel_graph
 from ..core.graph.verify import relative_difference
 from ..core.space import Subnet
 from ..models.architectures.resolve import is_pruned, pruned_from
@@ -112,15 +110,10 @@ def prune_config(
     cfg = load_config(config, cfg_options)
     with steps.step("Building the model"):
         source = PruneSource.of(cfg, checkpoint)
-        if source.weights is None:
-            print_log(
-                "No checkpoint: the weights are random, so the channels kept are too. "
-                "Costs and files are as they will be.",
-                logger="current",
-                level=logging.WARNING,
-            )
-        size = source.image_size(image_size)
-        inputs = example_inputs(source.model, size)
+        source.warn_of_random_weights(
+            "the channels kept are too. Costs and files are as they will be."
+        )
+        inputs, size = source.example(image_size)
     with steps.step("Finding groups of channels"):
         graph = channel_graph(source.model, inputs, ignore=ignore)
         if not graph.groups:

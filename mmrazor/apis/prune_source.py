@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 from torch import nn
 
+from ..core.graph import example_inputs
 from ..core.graph.compose import composed
 from ..core.graph.cuts import Cuts
 from ..core.space import Subnet
@@ -91,6 +94,33 @@ class PruneSource:
                 filename=self.cfg.filename,
             )
         )
+
+    def example(
+        self, image_size: Sequence[int] | None = None
+    ) -> tuple[dict[str, Any], tuple[int, int]]:
+        """Return what the model is called with, and the size of the image in it.
+
+        Args:
+            image_size: As for :meth:`image_size`.
+
+        Raises:
+            ValueError: If nothing tells the size, or the model refuses the inputs.
+        """
+        size = self.image_size(image_size)
+        return example_inputs(self.model, size), size
+
+    def warn_of_random_weights(self, consequence: str) -> None:
+        """Say what follows if there are no weights.
+
+        Args:
+            consequence: As a sentence that goes on after a comma.
+        """
+        if self.weights is None:
+            print_log(
+                f"No checkpoint: the weights are random, so {consequence}",
+                logger="current",
+                level=logging.WARNING,
+            )
 
     def dataset_meta(self) -> dict[str, Any]:
         """Return class names and palette, of the checkpoint or else of the test set."""

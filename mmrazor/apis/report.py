@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.table import Table
 
 from ..core.files import write_atomically
+from .figures import figure_type
 
 
 @dataclass(frozen=True)
@@ -85,17 +86,9 @@ def plot_curves(
     """
     if not any(curves.values()):
         raise ValueError("There are no validated epochs to draw.")
-    try:
-        figure_type = import_module("matplotlib.figure").Figure
-        ticker = import_module("matplotlib.ticker")
-    except ModuleNotFoundError as err:
-        raise ModuleNotFoundError(
-            "The picture needs 'matplotlib', which is not installed. "
-            "Install it: pip install matplotlib",
-            name=err.name,
-        ) from err
-    # A Figure of its own needs no display and leaves pyplot's state alone.
-    figure = figure_type(figsize=(7.2, 4.4), layout="constrained")
+    figure_class = figure_type("Install it: pip install matplotlib")
+    ticker = import_module("matplotlib.ticker")
+    figure = figure_class(figsize=(7.2, 4.4), layout="constrained")
     axes = figure.add_subplot()
     for (name, curve), marker in zip(curves.items(), cycle("osD^vP*X"), strict=False):
         epochs = sorted(curve)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ..core.files import write_atomically
+from .figures import figure_type
 from .sensitivity_report import SensitivityReport
 
 _MOST_LINES = 8
@@ -29,21 +29,17 @@ def draw_sensitivity(report: SensitivityReport, path: str | Path) -> Path:
     Raises:
         ModuleNotFoundError: If matplotlib is not installed.
     """
-    try:
-        figure_type = import_module("matplotlib.figure").Figure
-    except ModuleNotFoundError as err:
-        raise ModuleNotFoundError(
-            "The picture needs matplotlib. Install it: pip install matplotlib. The "
-            "scores are kept: run the same command again.",
-            name=err.name,
-        ) from err
+    figure_class = figure_type(
+        "Install it: pip install matplotlib. The scores are kept: run the same command "
+        "again."
+    )
     few = len(report.groups) <= _MOST_LINES
-    figure = (_lines if few else _heat_map)(report, figure_type)
+    figure = (_lines if few else _heat_map)(report, figure_class)
     return write_atomically(path, lambda place: figure.savefig(place, dpi=110))
 
 
-def _lines(report: SensitivityReport, figure_type: Any) -> Any:
-    figure = figure_type(figsize=(9.5, 5.0), layout="constrained")
+def _lines(report: SensitivityReport, figure_class: Any) -> Any:
+    figure = figure_class(figsize=(9.5, 5.0), layout="constrained")
     axes = figure.add_subplot()
     for group, marker in zip(report.ranked(), _MARKERS, strict=False):
         shares = [0.0, *report.shares]
@@ -61,12 +57,12 @@ def _lines(report: SensitivityReport, figure_type: Any) -> Any:
     return figure
 
 
-def _heat_map(report: SensitivityReport, figure_type: Any) -> Any:
+def _heat_map(report: SensitivityReport, figure_class: Any) -> Any:
     groups, shares = report.groups, report.shares
     rows = min(len(groups), _MOST_ROWS)
     label_width = 0.085 * max(len(group.name) for group in groups)
     size = (label_width + 0.75 * len(shares) + 1.6, _ROW * rows + 1.6)
-    figure = figure_type(figsize=(max(size[0], 7.0), size[1]), layout="constrained")
+    figure = figure_class(figsize=(max(size[0], 7.0), size[1]), layout="constrained")
     axes = figure.add_subplot()
     scores = [[_number(score) for score in group.scores] for group in groups]
     known = [x for row in scores for x in row if math.isfinite(x)] or [report.dense]

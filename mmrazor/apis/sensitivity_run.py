@@ -18,7 +18,7 @@ from mmengine.logging import print_log
 from rich.console import Console
 
 from ..core.cost import CostTable
-from ..core.graph import ChannelGraph, channel_graph, example_inputs
+from ..core.graph import ChannelGraph, channel_graph
 from ..models.pruners import (
     Importance,
     NothingPrunableError,
@@ -111,15 +111,11 @@ def sensitivity(
     cfg = load_config(config, cfg_options)
     with steps.step("Building the model"):
         source = PruneSource.of(cfg, checkpoint)
-        if source.weights is None:
-            print_log(
-                "No checkpoint: the weights are random, so the scores say nothing of a "
-                "trained model, and no later call can go on from them.",
-                logger="current",
-                level=logging.WARNING,
-            )
-        size = source.image_size(image_size)
-        inputs = example_inputs(source.model, size)
+        source.warn_of_random_weights(
+            "the scores say nothing of a trained model, and no later call can go on "
+            "from them."
+        )
+        inputs, size = source.example(image_size)
     with steps.step("Finding groups of channels"):
         graph = channel_graph(source.model, inputs)
         names = _chosen(graph, groups)
