@@ -22,6 +22,7 @@ ENVIRONMENT = {
 
 sys.path.insert(0, HERE)
 
+from compared_runs import NO_PARTS, assert_same, dumped  # noqa: E402
 from run_script import run_script  # noqa: E402
 
 
@@ -240,6 +241,50 @@ def weights(tmp_path):
         return found
 
     return read
+
+
+@pytest.fixture
+def killed_and_resumed(run_tool, weights, tmp_path):
+    """Return a function that compares runs killed at some steps with a whole one."""
+
+    def check(config, kills, last):
+        run_tool("train.py", config, "--work-dir", "whole")
+        whole = weights(f"whole/{last}")
+        for at in kills:
+            folder = f"cut{at}"
+            kill = {"TOY_KILL_AT": str(at)}
+            run_tool("train.py", config, "--work-dir", folder, code=-9, **kill)
+            run_tool("train.py", config, "--work-dir", folder, "--resume")
+            assert_same(whole, weights(f"{folder}/{last}"))
+            files = [tmp_path / name / "subnet.yaml" for name in ("whole", folder)]
+            assert files[0].read_text() == files[1].read_text()
+        return whole
+
+    return check
+
+
+@pytest.fixture
+def one_and_two_processes(toy_config, run_tool, run_ranks, tmp_path):
+    """Return a function that trains on one process and on two, which end alike.
+
+    It returns what the first of the two ended with, and what the one did.
+    """
+
+    def run(model):
+        model["architecture"].update(NO_PARTS)
+
+        def config(name, world_size):
+            hooks = [{"type": "EMAHook"}, {"type": "DumpHook"}]
+            kwargs = {"by_epoch": False, "world_size": world_size, "model": model}
+            return toy_config({"custom_hooks": hooks}, name, **kwargs)
+
+        run_tool("train.py", config("one.py", 1), "--work-dir", "one")
+        run_ranks("train.py", config("two.py", 2), "--work-dir", "two")
+        first, second = (dumped(tmp_path / "two", rank) for rank in (0, 1))
+        assert_same(first, second)
+        return first, dumped(tmp_path / "one", 0)
+
+    return run
 
 
 @pytest.fixture

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
+from compared_runs import assert_close
 from conftest import pruned
-from test_prune_training import dumped
-from test_resume import assert_same
 from toy_prune import ToyConvNet
 
 from mmrazor.apis import init_model, load_subnet
@@ -26,42 +25,19 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_killed_at_any_point_and_resumed_equals_uninterrupted(
-    toy_config, run_tool, weights, tmp_path, case
+    toy_config, killed_and_resumed, case
 ):
     kills, kwargs, last = CASES[case]
     config = toy_config(**kwargs, by_epoch=case == "by epoch")
-    run_tool("train.py", config, "--work-dir", "whole")
-    whole = weights(f"whole/{last}.pth")
+    whole = killed_and_resumed(config, kills, f"{last}.pth")
     assert whole["model architecture.first.weight"].shape[0] < 8
-    for at in kills:
-        folder = f"cut{at}"
-        run_tool("train.py", config, "--work-dir", folder, code=-9, TOY_KILL_AT=str(at))
-        run_tool("train.py", config, "--work-dir", folder, "--resume")
-        assert_same(whole, weights(f"{folder}/{last}.pth"))
 
 
 @pytest.mark.dist
-def test_two_processes_fuse_alike_and_train_as_one_does(
-    toy_config, run_tool, run_ranks, tmp_path
-):
-    net = {"dropout": 0.0, "norm": "Identity"}  # nothing that depends on a part of it
-
-    def config(name, world_size):
-        model = fused(by_epoch=False, interval=4)
-        model["architecture"].update(net)
-        hooks = [{"type": "EMAHook"}, {"type": "DumpHook"}]
-        kwargs = {"by_epoch": False, "world_size": world_size, "model": model}
-        return toy_config({"custom_hooks": hooks}, name, **kwargs)
-
-    run_tool("train.py", config("one.py", 1), "--work-dir", "one")
-    run_ranks("train.py", config("two.py", 2), "--work-dir", "two")
-    first, second = (dumped(tmp_path, "two", rank) for rank in (0, 1))
-    assert_same(first, second)
+def test_two_processes_fuse_alike_and_train_as_one_does(one_and_two_processes):
+    first, alone = one_and_two_processes(fused(by_epoch=False, interval=4))
     assert first["model architecture.first.weight"].shape[0] < 8
-    alone = dumped(tmp_path, "one", 0)
-    assert alone.keys() == first.keys()
-    for name, value in alone.items():
-        torch.testing.assert_close(first[name], value, rtol=1e-5, atol=1e-6, msg=name)
+    assert_close(first, alone, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("epoch", [1, 3])

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from compared_runs import assert_close
 from conftest import pruned
-from test_resume import assert_same
 from toy_prune import ToyConvNet
 
 from mmrazor.apis import init_model, load_subnet
@@ -43,27 +43,13 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_killed_at_any_point_and_resumed_equals_uninterrupted(
-    toy_config, run_tool, weights, tmp_path, case
+    toy_config, killed_and_resumed, case
 ):
     kills, kwargs = CASES[case]
-    config = toy_config(**kwargs)
     last = "epoch_3.pth" if kwargs.get("by_epoch", True) else "iter_18.pth"
-    run_tool("train.py", config, "--work-dir", "whole")
-    whole = weights(f"whole/{last}")
+    whole = killed_and_resumed(toy_config(**kwargs), kills, last)
     assert {name.split()[0] for name in whole} > {"model", "ema"}
     assert whole["model architecture.first.weight"].shape[0] < 8
-    for at in kills:
-        folder = f"cut{at}"
-        run_tool("train.py", config, "--work-dir", folder, code=-9, TOY_KILL_AT=str(at))
-        run_tool("train.py", config, "--work-dir", folder, "--resume")
-        assert_same(whole, weights(f"{folder}/{last}"))
-        files = [tmp_path / name / "subnet.yaml" for name in ("whole", folder)]
-        assert files[0].read_text() == files[1].read_text()
-
-
-def dumped(tmp_path, folder, rank):
-    content = torch.load(tmp_path / folder / f"rank{rank}.pt")
-    return {f"{kind} {k}": v for kind, part in content.items() for k, v in part.items()}
 
 
 @pytest.mark.dist
@@ -75,26 +61,11 @@ def dumped(tmp_path, folder, rank):
     ],
 )
 def test_two_processes_prune_alike_and_train_as_one_does(
-    toy_config, run_tool, run_ranks, tmp_path, importance
+    one_and_two_processes, importance
 ):
-    net = {"dropout": 0.0, "norm": "Identity"}  # nothing that depends on a part of it
-
-    def config(name, world_size):
-        model = pruned(STEPS, importance, num_batches=3)
-        model["architecture"].update(net)
-        hooks = [{"type": "EMAHook"}, {"type": "DumpHook"}]
-        kwargs = {"by_epoch": False, "world_size": world_size, "model": model}
-        return toy_config({"custom_hooks": hooks}, name, **kwargs)
-
-    run_tool("train.py", config("one.py", 1), "--work-dir", "one")
-    run_ranks("train.py", config("two.py", 2), "--work-dir", "two")
-    first, second = (dumped(tmp_path, "two", rank) for rank in (0, 1))
-    assert_same(first, second)
+    first, alone = one_and_two_processes(pruned(STEPS, importance, num_batches=3))
     assert first["model architecture.first.weight"].shape[0] < 8
-    alone = dumped(tmp_path, "one", 0)
-    assert alone.keys() == first.keys()
-    for name, value in alone.items():
-        torch.testing.assert_close(first[name], value, rtol=1e-5, atol=1e-6, msg=name)
+    assert_close(first, alone, rtol=1e-5, atol=1e-6)
 
 
 def test_a_pruned_checkpoint_is_tested_exported_and_run(

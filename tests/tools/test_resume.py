@@ -4,15 +4,10 @@ import re
 
 import pytest
 import torch
+from compared_runs import assert_same
 
 EPOCHS = {"by_epoch": True}
 STEPS = {"by_epoch": False}
-
-
-def assert_same(first, second):
-    assert first.keys() == second.keys()
-    for name, tensor in first.items():
-        torch.testing.assert_close(second[name], tensor, rtol=0, atol=0, msg=name)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,10 @@
 """DCFF in small runs: places, resuming, averages, files, errors."""
 
-import itertools
-
 import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.runner import Runner
 from torch import nn
 
 from mmrazor.apis import build_architecture, count_cost, load_subnet
@@ -17,6 +14,7 @@ from mmrazor.models.algorithms.pruning import DCFF
 from mmrazor.models.architectures import load_weights
 from mmrazor.models.ops import FuseConv2d, annealed_inverse_temperature
 from mmrazor.models.pruners.pruning_state import PruningStateError
+from tests.core.hooks.small_runs import assert_equal, ema_of, runner_factory
 
 FUSED = {"stem", "body", "side", "deep"}
 
@@ -43,20 +41,6 @@ class Net(BaseModel):
         if mode == "loss":
             return {"loss": F.cross_entropy(logits, torch.as_tensor(data_samples))}
         return logits
-
-
-class Data(torch.utils.data.Dataset):
-    metainfo = {"classes": ("a", "b")}
-
-    def __init__(self):
-        generator = torch.Generator().manual_seed(3)
-        self.images = torch.randn(16, 3, 8, 8, generator=generator)
-
-    def __len__(self):
-        return 16
-
-    def __getitem__(self, index):
-        return {"inputs": self.images[index], "data_samples": index % 2}
 
 
 class Watch(Hook):
@@ -98,46 +82,16 @@ def output(model, images):
     return result
 
 
-def assert_equal(found, expected):
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        assert torch.equal(found[name], value), name
-
-
 @pytest.fixture
 def runner_of(tmp_path):
     """Return a function that builds a Runner in a folder of its own."""
-    count = itertools.count()
-
-    def build(model, work_dir="run", by_epoch=True, hooks=(), length=4, **settings):
-        train_cfg = dict(by_epoch=True, max_epochs=length)
-        if not by_epoch:
-            train_cfg = dict(by_epoch=False, max_iters=length)
-        checkpoint = dict(type="CheckpointHook", interval=1, by_epoch=by_epoch)
-        return Runner(
-            model,
-            str(tmp_path / work_dir),
-            train_dataloader=dict(
-                batch_size=4,
-                num_workers=0,
-                dataset=Data(),
-                sampler=dict(type="DefaultSampler", shuffle=False),
-            ),
-            train_cfg=train_cfg,
-            optim_wrapper=settings.pop("optim_wrapper", None)
-            or dict(optimizer=dict(type="SGD", lr=0.05, momentum=0.9)),
-            default_hooks=dict(checkpoint=checkpoint),
-            custom_hooks=[dict(type="mmrazor.FuseFiltersHook"), *hooks],
-            experiment_name=f"{tmp_path.name}_{next(count)}",
-            default_scope="mmrazor",
-            **settings,
-        )
-
-    return build
-
-
-def ema_of(runner):
-    return next(h for h in runner.hooks if hasattr(h, "ema_model")).ema_model
+    return runner_factory(
+        tmp_path,
+        dict(type="mmrazor.FuseFiltersHook"),
+        by_epoch=True,
+        length=4,
+        interval=1,
+    )
 
 
 def test_a_run_is_compact_from_the_first_step_and_plain_in_the_end(runner_of):

@@ -6,13 +6,13 @@ import torch.nn.functional as F
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner
 from torch import nn
 
 from mmrazor.apis import load_subnet
 from mmrazor.core.hooks import PruningScheduleHook
 from mmrazor.core.protocols import PRUNING_KEY
 from mmrazor.models.algorithms import Algorithm
+from tests.core.hooks.small_runs import assert_equal, ema_of, runner_factory
 
 HOOK = dict(type="mmrazor.PruningScheduleHook")
 LINEAR = dict(type="LinearSchedule", begin=0, end=6, interval=3)
@@ -34,20 +34,6 @@ class Net(BaseModel):
         if mode == "loss":
             return {"loss": F.cross_entropy(logits, torch.as_tensor(data_samples))}
         return logits
-
-
-class Data(torch.utils.data.Dataset):
-    metainfo = {"classes": ("a", "b")}
-
-    def __init__(self):
-        generator = torch.Generator().manual_seed(3)
-        self.images = torch.randn(16, 3, 8, 8, generator=generator)
-
-    def __len__(self):
-        return 16
-
-    def __getitem__(self, index):
-        return {"inputs": self.images[index], "data_samples": index % 2}
 
 
 class Watch(Hook):
@@ -95,12 +81,6 @@ def left(tensors, step, stem, body):
     }
 
 
-def assert_equal(found, expected):
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        assert torch.equal(found[name], value), name
-
-
 def algorithm(net=None, **pruner):
     settings = dict(type="Pruner", budget=dict(macs=0.5), image_size=(8, 8))
     return Algorithm(Net() if net is None else net, pruner={**settings, **pruner})
@@ -109,40 +89,7 @@ def algorithm(net=None, **pruner):
 @pytest.fixture
 def runner_of(tmp_path):
     """Return a function that builds a Runner in a folder of its own."""
-    count = iter(range(99))
-
-    def build(model, work_dir="run", by_epoch=False, hooks=(), length=8, **settings):
-        loop = dict(by_epoch=True, max_epochs=length) if by_epoch else None
-        return Runner(
-            model,
-            str(tmp_path / work_dir),
-            train_dataloader=dict(
-                batch_size=4,
-                num_workers=0,
-                dataset=Data(),
-                sampler=dict(type="DefaultSampler", shuffle=False),
-            ),
-            train_cfg=loop or dict(by_epoch=False, max_iters=length),
-            optim_wrapper=settings.pop("optim_wrapper", None)
-            or dict(optimizer=dict(type="SGD", lr=0.05, momentum=0.9)),
-            default_hooks=dict(
-                checkpoint=dict(
-                    type="CheckpointHook",
-                    interval=1 if by_epoch else 2,
-                    by_epoch=by_epoch,
-                )
-            ),
-            custom_hooks=[HOOK, *hooks],
-            experiment_name=f"{tmp_path.name}_{next(count)}",
-            default_scope="mmrazor",
-            **settings,
-        )
-
-    return build
-
-
-def ema_of(runner):
-    return next(h for h in runner.hooks if hasattr(h, "ema_model")).ema_model
+    return runner_factory(tmp_path, HOOK, by_epoch=False, length=8, interval=2)
 
 
 def test_the_run_shrinks_the_model_when_the_schedule_says(runner_of, tmp_path):
