@@ -304,7 +304,7 @@ def test_without_a_checkpoint_weights_are_random_and_that_is_said(
 ) -> None:
     lines = []
     monkeypatch.setattr(
-        "mmrazor.apis.prune_config.print_log", lambda text, **_: lines.append(text)
+        "mmrazor.apis.prune_source.print_log", lambda text, **_: lines.append(text)
     )
     config, checkpoint = write_plain("mmpretrain", tmp_path)
     info = prune_config(config, budget=HALF, onnx=False)
