@@ -1,4 +1,4 @@
-"""Write the config that trains a pruned model."""
+"""Write the config that trains a model that was made small."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ..models.architectures.resolve import is_pruned
 from .bare_config import without_downloads
 from .pruning_run import training_pruner
 
-# Where a run goes and starts is not taken over.
-_OF_A_RUN = ("work_dir", "resume", "launcher", "load_from")
+#: Where a run goes and starts is not taken over.
+OF_A_RUN = ("work_dir", "resume", "launcher", "load_from")
 
 
 def finetune_config(
@@ -32,8 +32,8 @@ def finetune_config(
         subnet: Path of the Subnet file.
         checkpoint: Path of the pruned weights.
     """
-    tuned = _named_types(ConfigDict(cfg._cfg_dict).to_dict())
-    inner = _named_types(without_downloads(resolved.model))
+    tuned = named_types(ConfigDict(cfg._cfg_dict).to_dict())
+    inner = named_types(without_downloads(resolved.model))
     if resolved.scope and isinstance(inner["type"], str) and "." not in inner["type"]:
         inner["type"] = f"{resolved.scope}.{inner['type']}"
     pruned = {
@@ -48,7 +48,7 @@ def finetune_config(
             tuned["model"] = _without_pruner(tuned["model"])
     else:
         tuned["model"] = pruned
-    for key in _OF_A_RUN:
+    for key in OF_A_RUN:
         tuned.pop(key, None)
     return Config(tuned)
 
@@ -64,13 +64,7 @@ def write_config(path: Path, cfg: Config, header: str) -> Path:
     Raises:
         ValueError: If the config holds what a config file cannot.
     """
-    faults = list(_not_plain(_plain(cfg), ""))
-    if faults:
-        raise ValueError(
-            f"The config for fine-tuning cannot be written: {', '.join(faults[:4])}. A "
-            "file holds dicts, lists, texts and finite numbers; name classes and "
-            "functions by their type."
-        )
+    check_plain(cfg)
     lines = "".join(f"# {line}\n" for line in header.splitlines())
     text = lines + cfg.pretty_text
 
@@ -83,11 +77,26 @@ def write_config(path: Path, cfg: Config, header: str) -> Path:
         wrong = [key for key in expected if found.get(key) != expected[key]]
         if wrong:
             raise ValueError(
-                f"The config for fine-tuning cannot be written: {wrong} would read "
+                f"The config for training cannot be written: {wrong} would read "
                 "differently from a file. Use other names for its keys."
             )
 
     return write_atomically(path, write)
+
+
+def check_plain(cfg: Config) -> None:
+    """Return quietly if a config can be written.
+
+    Raises:
+        ValueError: If it holds what a config file cannot.
+    """
+    faults = list(_not_plain(_plain(cfg), ""))
+    if faults:
+        raise ValueError(
+            f"The config for training cannot be written: {', '.join(faults[:4])}. A "
+            "file holds dicts, lists, texts and finite numbers; name classes and "
+            "functions by their type."
+        )
 
 
 def _plain(cfg: Config) -> dict[str, Any]:
@@ -102,13 +111,13 @@ def _as_lists(value: Any) -> Any:
     return value
 
 
-def _named_types(value: Any) -> Any:
+def named_types(value: Any) -> Any:
     """Name classes and functions that stand as ``type``, as pure Python configs do."""
     if isinstance(value, (list, tuple)):
-        return type(value)(_named_types(item) for item in value)
+        return type(value)(named_types(item) for item in value)
     if not isinstance(value, Mapping):
         return value
-    named = {key: _named_types(item) for key, item in value.items()}
+    named = {key: named_types(item) for key, item in value.items()}
     kind: Any = named.get("type")
     if hasattr(kind, "__qualname__"):
         named["type"] = f"{kind.__module__}.{kind.__qualname__}"

@@ -69,7 +69,7 @@ class Searcher(ABC):
         """
         self.space, self.limits = space, limits or CostLimits()
         self.work_dir = Path(work_dir)
-        self.objectives = self._given or self.default_objectives(metric)
+        self.objectives = self.objectives_for(metric)
         self.rng = np.random.default_rng(self.seed)
         self.num_batches = 0
         self.finished = False
@@ -78,9 +78,9 @@ class Searcher(ABC):
         self._seen: set[Hashable] = set()
         self._open_(())
 
-    def default_objectives(self, metric: Objective) -> tuple[tuple[str, str], ...]:
-        """Return what to look for if nothing else was said."""
-        return checked_objectives([metric])
+    def objectives_for(self, metric: Objective) -> tuple[tuple[str, str], ...]:
+        """Return what a search by this metric looks for."""
+        return self._given or checked_objectives([metric])
 
     @abstractmethod
     def _proposed(self) -> Sequence[dict[str, Any]]:

@@ -67,9 +67,9 @@ class ParetoSearcher(Searcher):
         super().start(*args, **kwargs)
         self._survivors, self._num_selected = [], 0
 
-    def default_objectives(self, metric: Objective) -> tuple[tuple[str, str], ...]:
-        """Return the metric and fewer MACs."""
-        return checked_objectives([metric, ("macs", "min")])
+    def objectives_for(self, metric: Objective) -> tuple[tuple[str, str], ...]:
+        """Return what was given, or the metric and fewer MACs."""
+        return self._given or checked_objectives([metric, ("macs", "min")])
 
     def _proposed(self) -> Sequence[dict[str, Any]]:
         if self.num_batches == self.generations:

@@ -13,6 +13,7 @@ from .base import Searcher
 from .build import build_predictor, build_searcher
 from .metric_predictors import MetricPredictor, features
 from .nsga2 import crowded_order
+from .objectives import Objective
 from .rank_correlation import kendall, spearman
 
 
@@ -59,10 +60,13 @@ class PredictorSearcher(Searcher):
         """Begin a search; arguments as of :meth:`Searcher.start`."""
         super().start(*args, **kwargs)
         self.searcher.start(*args, **kwargs)
-        self.objectives = self.searcher.objectives
         self._ranked = False
         #: Predicted scores, by place in the history and by name.
         self._predicted: dict[int, dict[str, float]] = {}
+
+    def objectives_for(self, metric: Objective) -> tuple[tuple[str, str], ...]:
+        """Return what the other searcher looks for."""
+        return self.searcher.objectives_for(metric)
 
     def rank_correlation(self) -> dict[str, dict[str, float]]:
         """Return how well scores were predicted before they were known.
