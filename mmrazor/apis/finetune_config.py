@@ -15,6 +15,7 @@ from ..models.algorithms import Algorithm
 from ..models.architectures import ArchitectureConfig
 from ..models.architectures.resolve import is_pruned
 from .bare_config import without_downloads
+from .config_text import config_text
 from .pruning_run import training_pruner
 
 #: Where a run goes and starts is not taken over.
@@ -66,7 +67,7 @@ def write_config(path: Path, cfg: Config, header: str) -> Path:
     """
     check_plain(cfg)
     lines = "".join(f"# {line}\n" for line in header.splitlines())
-    text = lines + cfg.pretty_text
+    text = lines + config_text(ConfigDict(cfg._cfg_dict).to_dict())
 
     def write(temporary: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
