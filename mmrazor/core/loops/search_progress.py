@@ -69,9 +69,12 @@ class SearchProgress:
         """
         if self._bar.disable or not evaluations:
             return
+        name = self.searcher.objectives[0][0]
         for one in evaluations:
             self._failed += one.error is not None
-            if one.error is None and one.part == 1:
+            # A metric that nobody gives is the search's affair: it says so.
+            known = one.subnet.cost.keys() | one.subnet.score.keys()
+            if one.error is None and one.part == 1 and name in known:
                 self._best = self._better(one.subnet)
         self._count += len(evaluations) * new
         speed = self._count / (time.perf_counter() - self._begin)
