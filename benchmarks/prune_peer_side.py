@@ -26,15 +26,17 @@ REQUIREMENTS = Path(__file__).with_name("peers.txt")
 _STEPS = 7
 
 
-def peer_module(folder: Path) -> ModuleType:
-    """Import the peer, from a folder of its own where it is installed if missing."""
-    if not (folder / "torch_pruning").is_dir():
+def peer_module(
+    folder: Path, name: str = "torch_pruning", requirements: Path = REQUIREMENTS
+) -> ModuleType:
+    """Import a peer, from a folder of its own where it is installed if missing."""
+    if not (folder / name).is_dir():
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-        command += ["--target", str(folder), "-r", str(REQUIREMENTS)]
+        command += ["--target", str(folder), "-r", str(requirements)]
         subprocess.run(command, check=True, stdout=sys.stderr)
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
-    return importlib.import_module("torch_pruning")
+    return importlib.import_module(name)
 
 
 class Peer:
