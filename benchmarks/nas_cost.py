@@ -127,7 +127,9 @@ def goals_met(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def table_of(results: dict[str, dict[str, Any]]) -> Table:
     """Return the results by the processor's clock, a row for each supernet."""
-    table = Table(title="processor time, one thread; ratios within turns with quartiles")
+    table = Table(
+        title="processor time, one thread; ratios within turns with quartiles"
+    )
     table.add_column("supernet")
     for name in ("equal to a real count", "checks / s", "select, ms", "step, ms"):
         table.add_column(name, justify="right")

@@ -133,7 +133,7 @@ def _pareto(axes: Any, outcome: SearchOutcome, name: str) -> None:
         marker="o",
         markersize=5,
         linewidth=1.6,
-        label=f"front ({len(front)})",
+        label="front",
     )
     best = [values_of(subnet) for subnet in outcome.best]
     best = [v for v in best if {name, outcome.metric} <= set(v)]
