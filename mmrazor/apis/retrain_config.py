@@ -39,4 +39,7 @@ def retrain_config(cfg: Config, subnet: str) -> Config:
     tuned["model"] = small
     for key in ("search", *OF_A_RUN):
         tuned.pop(key, None)
+    # A backbone for search has a last convolution, which a detector does not use.
+    wrapper = {"type": "mmrazor.AlgorithmDDP", "find_unused_parameters": True}
+    tuned.setdefault("model_wrapper_cfg", wrapper)
     return Config(tuned)

@@ -245,6 +245,7 @@ def test_what_is_found_is_trained_with_the_teacher(folder: Path) -> None:
     cfg = Config.fromfile(info.retrain)
     assert cfg.model.type == "mmrazor.Compress"
     assert "search" not in cfg
+    assert cfg.model_wrapper_cfg.find_unused_parameters
     model = MODELS.build(cfg.model)
     assert isinstance(model.architecture, ToyConvNet)
     assert model.teacher is not None
@@ -370,6 +371,19 @@ def test_faults_end_it_at_once(
         searched(options)
     # nothing that a later search would have to resume, but of a wrong metric
     assert (folder / "search.json").exists() == ("acuracy" in str(options))
+
+
+def test_workers_share_a_storage() -> None:
+    pytest.importorskip("optuna")
+    searcher = {"type": "OptunaSearcher", "num_subnets": 5}
+    searcher["storage"] = f"sqlite:///{Path.cwd() / 'shared.db'}"
+    options = {"search.searcher": {**OTHER, **searcher}, **NO_BUDGET}
+    first = searched(options, work_dir="first")
+    second = searched(options, work_dir="second")
+    assert (first.num_evaluations, second.num_evaluations) == (5, 0)
+    assert second.best == first.best
+    assert len(table(Path("second"))) == 0
+    assert "0 evaluations of 0 different" in summary(second).renderables[1].plain
 
 
 def test_an_unfinished_search_is_not_overwritten(folder: Path) -> None:

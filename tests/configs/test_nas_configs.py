@@ -12,12 +12,14 @@ import mmrazor
 from mmrazor import compat
 from mmrazor.apis.run_config import load_config, run_config
 from mmrazor.apis.runner import build_runner
+from mmrazor.apis.search import search
 from mmrazor.apis.train import train
 from mmrazor.core.cost import Budget
 from mmrazor.core.searchers import Searcher
 from mmrazor.core.space import Subnet
 from mmrazor.models.architectures import build_architecture
 from mmrazor.models.mutators import NasMutator
+from mmrazor.registry import MODELS
 from tests.configs.test_configs import CONFIGS, ROOT, SMALL
 
 NAS = [path for path in CONFIGS if "nas" in path.relative_to(ROOT).parts]
@@ -194,6 +196,33 @@ def test_a_search_by_gradient_runs_from_its_config(tiny_data, tmp_path, monkeypa
     retrain = path.with_name("darts_small_retrain_1xb96-20e_cifar10.py")
     _, mutator, _ = supernet_of(retrain)
     subnet.check(mutator.space)
+
+
+@pytest.mark.slow
+@parametrized([path for path in SEARCHES if path in SMALL])
+def test_a_search_runs_from_its_config(path, tiny_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tiny_data)
+    cfg = load_config(path)
+    for stage in ("train", "val"):
+        loader = cfg[f"{stage}_dataloader"]
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+        if "num_splits" in loader.dataset:
+            loader.dataset.num_splits = 2
+        if "indices" in loader.dataset:
+            loader.dataset.indices = 2 if stage == "train" else -2
+    searcher = dict(type="RandomSearcher", num_subnets=3)
+    cfg.search.searcher, cfg.search.calibrate_bn = searcher, 2
+    compat.import_host(cfg.default_scope)
+    torch.save(MODELS.build(cfg.model).state_dict(), tmp_path / "supernet.pth")
+    info = search(cfg, tmp_path / "supernet.pth", work_dir=tmp_path / "found")
+    assert (info.num_subnets, info.num_failed) == (3, 0)
+    assert all(cfg.search.metric in subnet.score for subnet in info.best)
+    assert all(s.cost["macs"] <= cfg.search.budget.macs[1] for s in info.best)
+    runner = build_runner(run_config(info.retrain, work_dir=tmp_path / "trained"))
+    plain = {name: value.shape for name, value in runner.model.state_dict().items()}
+    _, mutator, model = supernet_of(path)
+    fixed = mutator.fixed(model, info.best[0].choices).state_dict()
+    assert plain == {name: value.shape for name, value in fixed.items()}
 
 
 @parametrized([path for path in SEARCHES if path in SMALL])

@@ -22,17 +22,20 @@ from unittest import mock
 from mmrazor.apis.gradient_importance import reads_gradients
 from mmrazor.apis.prune_options import parse_budget, parse_importance
 from mmrazor.apis.run_config import load_config
+from mmrazor.apis.search_settings import SearchSettings
 
 from .blocks import ROOT
 
 # No meaning on a machine that tests: they fetch the repository or change the shell.
 SKIPPED = {("git", "clone"), ("cd",), ("source",)}
-# Places of the words that the launchers hand to tools/train.py and tools/test.py.
+# Places of the words that the launchers hand to the tools.
 LAUNCHERS = {
     "tools/dist_train.sh": ("tools/train.py", [0], [1]),
     "tools/dist_test.sh": ("tools/test.py", [0, 1], [2]),
+    "tools/dist_search.sh": ("tools/search.py", [0, 1], [2]),
     "tools/slurm_train.sh": ("tools/train.py", [2], []),
     "tools/slurm_test.sh": ("tools/test.py", [2, 3], []),
+    "tools/slurm_search.sh": ("tools/search.py", [2, 3], []),
 }
 _EPOCH = re.compile(r"epoch_(\d+)\.pth")
 
@@ -159,6 +162,8 @@ class CommandChecker:
             self.work_dirs[folder.rstrip("/")] = cfg
         if script == "tools/prune.py":
             self._note_pruned(Path(config), cfg, given)
+        if script == "tools/search.py":
+            self._note_searched(Path(config), cfg, given)
         checkpoint = getattr(given, "checkpoint", None)
         if checkpoint is not None and not (self.folder / checkpoint).exists():
             self._check_written(checkpoint)
@@ -174,6 +179,14 @@ class CommandChecker:
         cfg.dump(folder / f"{stem}.py")
         for name in ("subnet.yaml", f"{stem}.pth"):
             (folder / name).touch()
+
+    def _note_searched(self, config: Path, cfg: Any, given: Any) -> None:
+        """Check the settings; put the files where the tool writes them."""
+        SearchSettings.of(cfg)
+        folder = given.work_dir or cfg.get("work_dir") or f"work_dirs/{config.stem}"
+        (self.folder / folder).mkdir(parents=True, exist_ok=True)
+        cfg.dump(self.folder / folder / f"{config.stem}_retrain.py")
+        (self.folder / folder / "subnet.yaml").touch()
 
     def _check_written(self, checkpoint: str) -> None:
         folder, _, name = checkpoint.rpartition("/")

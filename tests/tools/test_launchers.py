@@ -55,6 +55,6 @@ def test_slurm_scripts(toy_config, run_tool, tmp_path, free_port):
     assert "--gres" not in called
 
 
-@pytest.mark.parametrize("script", sorted(path.name for path in TOOLS.glob("*_t*.sh")))
+@pytest.mark.parametrize("script", sorted(path.name for path in TOOLS.glob("*_*.sh")))
 def test_scripts_say_how_they_are_used(run_tool, script):
     assert "usage: " in run_tool(script, code=2)

@@ -110,7 +110,7 @@ def fixed(
         SubnetModelError: If the Subnet belongs to another space or its file is faulty,
             or a checkpoint does not fit.
     """
-    loaded = _loaded(subnet)
+    loaded = _loaded(subnet, "A search writes it: tools/search.py.")
     if loaded.slots is not None:
         raise SubnetModelError(
             f"Subnet '{loaded.path or loaded.space}' was made by pruning. Leave the "
@@ -148,7 +148,7 @@ def slimmed(
         SubnetModelError: If the Subnet belongs to another model or its file is faulty,
             or the checkpoint does not fit.
     """
-    loaded = _loaded(subnet)
+    loaded = _loaded(subnet, "tools/prune.py writes it.")
     name = f"Subnet '{loaded.path or loaded.space}'"
     if loaded.slots is None:
         raise SubnetModelError(
@@ -175,16 +175,14 @@ def slimmed(
     return small
 
 
-def _loaded(subnet: SubnetSource) -> Subnet:
+def _loaded(subnet: SubnetSource, written: str) -> Subnet:
     if isinstance(subnet, Subnet):
         return subnet
     path = Path(subnet)
     if not path.is_file():
         beside = sorted(p.name for p in path.parent.glob("*.yaml"))
         hint = f" '{path.parent}' holds {', '.join(beside[:5])}." if beside else ""
-        raise FileNotFoundError(
-            f"There is no subnet file '{path}'.{hint} tools/prune.py writes it."
-        )
+        raise FileNotFoundError(f"There is no subnet file '{path}'.{hint} {written}")
     try:
         return Subnet.load(path)
     except ValueError as err:

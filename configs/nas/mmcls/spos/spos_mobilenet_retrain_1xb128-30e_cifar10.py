@@ -1,8 +1,7 @@
 # Single Path One-Shot (Guo et al., 2020, arXiv:1904.00420) on CIFAR-10: the Subnet that
 # the search found, from random weights on the whole training set.
 # python tools/train.py configs/nas/mmcls/spos/spos_mobilenet_supernet_1xb128-30e_cifar10.py
-# (the search of configs/nas/mmcls/spos/spos_mobilenet_search_1xb128-30e_cifar10.py
-# with work_dirs/spos_mobilenet_supernet_1xb128-30e_cifar10/epoch_30.pth has no tool yet)
+# python tools/search.py configs/nas/mmcls/spos/spos_mobilenet_search_1xb128-30e_cifar10.py work_dirs/spos_mobilenet_supernet_1xb128-30e_cifar10/epoch_30.pth
 # python tools/train.py configs/nas/mmcls/spos/spos_mobilenet_retrain_1xb128-30e_cifar10.py
 # Expected: the top-1 accuracy of the Subnet; README.md says what is measured.
 _base_ = './spos_mobilenet_supernet_1xb128-30e_cifar10.py'

@@ -1,8 +1,7 @@
 # Single Path One-Shot (Guo et al., 2020, arXiv:1904.00420) on CIFAR-10: evolution, with
 # up to 6 M MACs (the space: 1.1 to 13 M), scored on images the supernet was not trained on.
 # python tools/train.py configs/nas/mmcls/spos/spos_mobilenet_supernet_1xb128-30e_cifar10.py
-# (the search of configs/nas/mmcls/spos/spos_mobilenet_search_1xb128-30e_cifar10.py
-# with work_dirs/spos_mobilenet_supernet_1xb128-30e_cifar10/epoch_30.pth has no tool yet)
+# python tools/search.py configs/nas/mmcls/spos/spos_mobilenet_search_1xb128-30e_cifar10.py work_dirs/spos_mobilenet_supernet_1xb128-30e_cifar10/epoch_30.pth
 # Expected: a Subnet file; README.md says what is measured.
 _base_ = [
     './spos_mobilenet_supernet_1xb128-30e_cifar10.py',

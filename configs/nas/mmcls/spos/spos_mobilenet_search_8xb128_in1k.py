@@ -2,8 +2,7 @@
 # the MobileNetV2 space of ProxylessNAS (GPU widths), as in the paper: 1000 Subnets of up
 # to 490 M MACs, scored on images that the supernet was not trained on.
 # bash tools/dist_train.sh configs/nas/mmcls/spos/spos_mobilenet_supernet_8xb128_in1k.py 8
-# (the search of configs/nas/mmcls/spos/spos_mobilenet_search_8xb128_in1k.py
-# with work_dirs/spos_mobilenet_supernet_8xb128_in1k/iter_150000.pth has no tool yet)
+# bash tools/dist_search.sh configs/nas/mmcls/spos/spos_mobilenet_search_8xb128_in1k.py work_dirs/spos_mobilenet_supernet_8xb128_in1k/iter_150000.pth 8
 # Expected: not measured here; README.md has what is published for such a network.
 _base_ = './spos_shufflenetv2_search_8xb128_in1k.py'
 model = dict(

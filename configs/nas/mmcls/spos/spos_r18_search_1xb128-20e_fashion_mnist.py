@@ -2,8 +2,7 @@
 # with the MACs of the quickstart's student, scored on 2000 training images that the
 # supernet was not trained on.
 # python tools/train.py configs/nas/mmcls/spos/spos_r18_supernet_1xb128-20e_fashion_mnist.py
-# (the search of configs/nas/mmcls/spos/spos_r18_search_1xb128-20e_fashion_mnist.py
-# with work_dirs/spos_r18_supernet_1xb128-20e_fashion_mnist/epoch_20.pth has no tool yet)
+# python tools/search.py configs/nas/mmcls/spos/spos_r18_search_1xb128-20e_fashion_mnist.py work_dirs/spos_r18_supernet_1xb128-20e_fashion_mnist/epoch_20.pth
 # Expected: a Subnet file; README.md says what is measured.
 _base_ = [
     './spos_r18_supernet_1xb128-20e_fashion_mnist.py',

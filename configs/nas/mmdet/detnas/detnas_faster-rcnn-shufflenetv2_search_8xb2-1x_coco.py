@@ -4,8 +4,7 @@
 # images of train2017 aside.
 # bash tools/dist_train.sh configs/nas/mmdet/detnas/detnas_shufflenetv2_supernet-pretrain_8xb128_in1k.py 8
 # bash tools/dist_train.sh configs/nas/mmdet/detnas/detnas_faster-rcnn-shufflenetv2_supernet_8xb2-1x_coco.py 8
-# (the search of configs/nas/mmdet/detnas/detnas_faster-rcnn-shufflenetv2_search_8xb2-1x_coco.py
-# with work_dirs/detnas_faster-rcnn-shufflenetv2_supernet_8xb2-1x_coco/epoch_12.pth has no tool yet)
+# bash tools/dist_search.sh configs/nas/mmdet/detnas/detnas_faster-rcnn-shufflenetv2_search_8xb2-1x_coco.py work_dirs/detnas_faster-rcnn-shufflenetv2_supernet_8xb2-1x_coco/epoch_12.pth 8
 # Expected: not measured here; README.md has what is published for such a network.
 _base_ = [
     './detnas_faster-rcnn-shufflenetv2_supernet_8xb2-1x_coco.py',

@@ -1,8 +1,7 @@
 # DetNAS (Chen et al., 2019, arXiv:1903.10979) on the composed scenes: evolution with the
 # budget on the backbone alone, scored on 200 scenes that the supernet was not trained on.
 # python tools/train.py configs/nas/mmdet/detnas/detnas_gfl-shufflenetv2_supernet_1xb8-12e_scenes.py
-# (the search of configs/nas/mmdet/detnas/detnas_gfl-shufflenetv2_search_1xb8-12e_scenes.py
-# with work_dirs/detnas_gfl-shufflenetv2_supernet_1xb8-12e_scenes/epoch_12.pth has no tool yet)
+# python tools/search.py configs/nas/mmdet/detnas/detnas_gfl-shufflenetv2_search_1xb8-12e_scenes.py work_dirs/detnas_gfl-shufflenetv2_supernet_1xb8-12e_scenes/epoch_12.pth
 # Expected: a Subnet file; README.md says what is measured.
 _base_ = './detnas_gfl-shufflenetv2_supernet_1xb8-12e_scenes.py'
 # Boxes come with the images: the metric would count those of all training scenes.

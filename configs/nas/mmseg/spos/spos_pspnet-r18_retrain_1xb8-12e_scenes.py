@@ -1,8 +1,7 @@
 # Single Path One-Shot (Guo et al., 2020, arXiv:1904.00420) for a segmentor: the Subnet that
 # the search found, from random weights.
 # python tools/train.py configs/nas/mmseg/spos/spos_pspnet-r18_supernet_1xb8-12e_scenes.py
-# (the search of configs/nas/mmseg/spos/spos_pspnet-r18_search_1xb8-12e_scenes.py
-# with work_dirs/spos_pspnet-r18_supernet_1xb8-12e_scenes/epoch_12.pth has no tool yet)
+# python tools/search.py configs/nas/mmseg/spos/spos_pspnet-r18_search_1xb8-12e_scenes.py work_dirs/spos_pspnet-r18_supernet_1xb8-12e_scenes/epoch_12.pth
 # python tools/train.py configs/nas/mmseg/spos/spos_pspnet-r18_retrain_1xb8-12e_scenes.py
 # Expected: the mIoU of the Subnet; README.md says what is measured.
 _base_ = './spos_pspnet-r18_supernet_1xb8-12e_scenes.py'

@@ -2,8 +2,7 @@
 # the budget on the backbone alone, scored on 200 scenes that the supernet was not trained
 # on.
 # python tools/train.py configs/nas/mmseg/spos/spos_pspnet-r18_supernet_1xb8-12e_scenes.py
-# (the search of configs/nas/mmseg/spos/spos_pspnet-r18_search_1xb8-12e_scenes.py
-# with work_dirs/spos_pspnet-r18_supernet_1xb8-12e_scenes/epoch_12.pth has no tool yet)
+# python tools/search.py configs/nas/mmseg/spos/spos_pspnet-r18_search_1xb8-12e_scenes.py work_dirs/spos_pspnet-r18_supernet_1xb8-12e_scenes/epoch_12.pth
 # Expected: a Subnet file; README.md says what is measured.
 _base_ = './spos_pspnet-r18_supernet_1xb8-12e_scenes.py'
 val_dataloader = dict(
