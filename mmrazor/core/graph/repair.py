@@ -82,6 +82,7 @@ def checked_slimming(
             level=30,
         )
     failed: dict[str, int] = {}
+    blamed: dict[type, set[str]] = {}
     while True:
         kept = {name: list(indices) for name, indices in choose(graph).items()}
         cuts = graph.cuts(kept)
@@ -122,6 +123,9 @@ def checked_slimming(
                 f"A copy of {type(graph.model).__name__} without any channel dropped "
                 f"does not do what the original does ({problem})."
             )
+        if module is not None:
+            blamed.setdefault(type(small.get_submodule(module)), set()).add(module)
+            culprits += _alike(graph, culprits, module, blamed)
         graph.freeze(culprits, f"breaks the model{place} ({problem})")
         print_log(
             f"Not pruned, because it breaks the model{place}: {', '.join(culprits)}. "
@@ -155,6 +159,30 @@ def _culprits(
         if found:
             return _bisected(kept, found, raises) or found, f" in '{module}'"
     return _bisected(kept, [g.name for g in pruned], breaks), ""
+
+
+def _alike(
+    graph: ChannelGraph,
+    culprits: list[str],
+    module: str,
+    blamed: Mapping[type, set[str]],
+) -> list[str]:
+    """Return the groups that take the culprits' place in other modules of the class.
+
+    Only when a second module of the class breaks: one may be a special case.
+    """
+    inner = graph.model.get_submodule(module)
+    if len(blamed[type(inner)]) < 2:
+        return []
+    inside = {name[len(module) :] for name in culprits if name.startswith(f"{module}.")}
+    known = {group.name for group in graph.groups} - set(culprits)
+    return [
+        name + rest
+        for name, other in graph.model.named_modules()
+        if type(other) is type(inner)
+        for rest in sorted(inside)
+        if name + rest in known
+    ]
 
 
 def _some_pass(graph: ChannelGraph, kept: Kept, culprits: list[str]) -> bool:

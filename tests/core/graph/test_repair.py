@@ -272,3 +272,31 @@ def test_an_output_without_numbers() -> None:
     checked = checked_slimming(graph, choose, image())
     assert set(checked.kept) == {"b.out"}
     assert graph.unprunable["a.out"].startswith("breaks the model (output differs by")
+
+
+class Counted(nn.Module):
+    """Counts on the width of its first layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.b(self.a(x).reshape(*x.shape[:-1], 8).relu())
+
+
+def test_what_breaks_twice_is_not_tried_in_every_module_of_its_class(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = net(
+        lambda m, x: m.o(m.d(m.c(m.b(m.a(x))))),
+        **{name: Counted() for name in "abcd"},
+        o=nn.Linear(8, 2),
+    )
+    graph = channel_graph(model, torch.rand(2, 3, 8))
+    checked_slimming(graph, half, torch.rand(2, 3, 8))
+    frozen = {n for n, why in graph.unprunable.items() if "breaks" in why}
+    assert {f"{name}.a.out" for name in "abcd"} <= frozen
+    told = [line for line in capsys.readouterr().out.splitlines() if "breaks" in line]
+    assert sum(".a.out" in text for text in told) == 2, told
+    assert "b.a.out, c.a.out, d.a.out" in told[1]
