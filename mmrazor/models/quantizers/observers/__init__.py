@@ -1,7 +1,7 @@
 """Observers: what range of numbers is worth keeping, from the data they see."""
 
 from .base import Observer
-from .build import build_observer
+from .build import build_observer, observer_for
 from .entropy import EntropyObserver, kept_bins
 from .lsq import LSQObserver
 from .min_max import MinMaxObserver, MovingAverageObserver
@@ -18,4 +18,5 @@ __all__ = [
     "PercentileObserver",
     "build_observer",
     "kept_bins",
+    "observer_for",
 ]

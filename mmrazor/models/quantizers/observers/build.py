@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ....registry import TASK_UTILS
+from ..settings import QuantSettings
 from .base import Observer
 
 
@@ -49,3 +50,40 @@ def build_observer(
         )
         raise ValueError(f"{kind!r} is no observer. There are {known}.")
     return found(**arguments)
+
+
+def observer_for(
+    settings: QuantSettings,
+    axis: int | None,
+    cfg: str | Mapping[str, Any] | Observer,
+) -> Observer:
+    """Build the observer of a tensor that is quantized with some settings.
+
+    Args:
+        settings: Say what has a range of its own. Of groups, the observer sees rows.
+        axis: Axis of the channels of the tensor.
+        cfg: As for :func:`build_observer`, without an axis that differs.
+
+    Raises:
+        TypeError: As there.
+        ValueError: As there, or if channels have no axis or the config another one.
+
+    Example:
+        >>> weight = QuantSettings(granularity='channel')
+        >>> observer_for(weight, 1, 'MinMaxObserver').axis
+        1
+    """
+    kind = settings.granularity
+    if kind == "channel" and axis is None:
+        raise ValueError(
+            "granularity='channel' needs axis, that of the channels: 0 for the weight "
+            "of most layers."
+        )
+    expected = {"tensor": None, "channel": axis, "group": 0}[kind]
+    observer = build_observer(cfg, expected)
+    if observer.axis != expected:
+        raise ValueError(
+            f"granularity={kind!r} makes the observer's axis {expected}, not "
+            f"{observer.axis}. Leave it out of the config."
+        )
+    return observer

@@ -36,18 +36,26 @@ class LSQObserver(Observer):
     def __init__(self, axis: int | None = None) -> None:
         super().__init__(MeanAbs(), axis)
 
-    def ends(self, settings: QuantSettings) -> tuple[Tensor, Tensor]:
-        """Return what the integers reach with that step.
+    @staticmethod
+    def check(settings: QuantSettings) -> None:
+        """Return quietly if a step says all about the integers.
 
         Raises:
-            ValueError: If the settings are not symmetric: a mean says nothing of where
-                the zero point is.
+            ValueError: If they are not symmetric: a mean finds no zero point.
         """
         if not settings.symmetric:
             raise ValueError(
                 "LSQObserver finds a step, no zero point. Give symmetric=True, or "
                 "another observer, such as dict(type='MinMaxObserver')."
             )
+
+    def ends(self, settings: QuantSettings) -> tuple[Tensor, Tensor]:
+        """Return what the integers reach with that step.
+
+        Raises:
+            ValueError: If the settings are not symmetric.
+        """
+        self.check(settings)
         step = 2 * self.statistic.mean() / settings.quant_max**0.5
         high = (step * settings.quant_max).to(torch.float32)
         return (-high if settings.signed else torch.zeros_like(high)), high
