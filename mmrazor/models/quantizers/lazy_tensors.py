@@ -31,7 +31,8 @@ def put_(tensor: Tensor, values: Tensor) -> None:
     It stays the same object, so that an optimizer goes on with it.
     """
     with torch.no_grad():
-        if tensor.shape == values.shape and tensor.dtype == values.dtype:
+        same = (values.shape, values.dtype, values.device)
+        if (tensor.shape, tensor.dtype, tensor.device) == same:
             tensor.copy_(values)
         else:
             tensor.data = values.detach().clone()
