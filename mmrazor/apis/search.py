@@ -109,7 +109,7 @@ def search(
             space_cost=costs.space_cost,
             latency=costs.latency,
             resume=resume,
-            **{"calibrate_dataloader": cfg.get("train_dataloader"), **settings.loop},
+            **{"calibrate_dataloader": run.get("train_dataloader"), **settings.loop},
         )
     best = loop.run()
     return from_leader(lambda: _written(folder, tuned, loop, best, costs, start, steps))
@@ -163,23 +163,16 @@ def _written(
     path = folder / f"{Path(loop.runner.cfg.filename or 'search').stem}_retrain.py"
     retrain = write_config(path, tuned, _header(best[0], path))
     objectives, score = loop.search.searcher.objectives, best[0].score
-    report: dict[str, Path] = {}
-    refusal = ""
     with steps.step("Drawing the report"):
-        try:
-            report = write_search_report(
-                folder,
-                found,
-                best,
-                space=space,
-                metric=next(
-                    (n for n, _ in objectives if n in score), next(iter(score))
-                ),
-                objectives=objectives,
-                title=f"Search in {folder.name}",
-            )
-        except ModuleNotFoundError as err:
-            refusal = str(err)
+        report = write_search_report(
+            folder,
+            found,
+            best,
+            space=space,
+            metric=next((n for n, _ in objectives if n in score), next(iter(score))),
+            objectives=objectives,
+            title=f"Search in {folder.name}",
+        )
     return SearchInfo(
         best=tuple(best),
         objectives=objectives,
@@ -194,7 +187,6 @@ def _written(
         table=table,
         retrain=retrain,
         report=report,
-        report_refusal=refusal,
     )
 
 

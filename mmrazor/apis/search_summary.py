@@ -32,7 +32,6 @@ class SearchInfo:
         table: ``search.csv``, a row for each evaluation.
         retrain: Config that trains the best Subnet.
         report: Page and pictures by file name.
-        report_refusal: Why they were not made; empty if they were.
     """
 
     best: tuple[Subnet, ...]
@@ -48,7 +47,6 @@ class SearchInfo:
     table: Path
     retrain: Path
     report: Mapping[str, Path]
-    report_refusal: str
 
 
 def summary(info: SearchInfo) -> Group:
@@ -89,15 +87,12 @@ def _done(info: SearchInfo) -> list[str]:
 
 
 def _files(info: SearchInfo) -> list[str]:
-    lines = [
+    return [
         f"best: {info.subnet}",
         f"evaluations: {info.table}",
         f"config to train the best: {info.retrain}",
         *(f"report: {path}" for path in info.report.values()),
     ]
-    if info.report_refusal:
-        lines.append(f"report: not written. {info.report_refusal}")
-    return lines
 
 
 def _shown(number: float) -> str:

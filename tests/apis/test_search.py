@@ -386,18 +386,6 @@ def test_workers_share_a_storage() -> None:
     assert "0 evaluations of 0 different" in summary(second).renderables[1].plain
 
 
-def test_without_matplotlib_the_rest_is_written(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    info = searched(NO_BUDGET)
-    lines = [one.plain for one in summary(info).renderables[1:]]
-    assert "report: not written. The picture needs matplotlib." in "\n".join(lines)
-    assert info.report == {}
-    names = {"subnet.yaml", "search.csv", "toy_retrain.py"}
-    assert names < {path.name for path in folder.iterdir()}
-
-
 def test_an_unfinished_search_is_not_overwritten(folder: Path) -> None:
     searched(NO_BUDGET)
     before = (folder / "search.jsonl").read_text()
