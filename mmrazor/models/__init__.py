@@ -9,6 +9,7 @@ from . import (
     mutators,
     ops,
     pruners,
+    quantizers,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "mutators",
     "ops",
     "pruners",
+    "quantizers",
 ]

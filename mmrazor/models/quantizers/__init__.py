@@ -1,6 +1,8 @@
 """Quantizers: fake-quantized Mutables and the pure functions that they are made of."""
 
+from .backends import BACKENDS, Backend
 from .base import BaseFakeQuantize
+from .calibration import calibrate_
 from .fake_quantize import FakeQuantize
 from .lsq import LearnedStepSize
 from .measures import num_bytes, sqnr_db
@@ -15,25 +17,40 @@ from .observers import (
     PercentileObserver,
     build_observer,
 )
+from .quantizer import NothingQuantizedError, Quantizer, quantizer_of
+from .report import LayerReport, QuantReport, quant_report
 from .settings import QuantSettings
+from .sites import Site
+from .steps import QuantizedRunError
 
 __all__ = [
+    "BACKENDS",
+    "Backend",
     "BaseFakeQuantize",
     "EntropyObserver",
     "FakeQuantize",
     "LSQObserver",
+    "LayerReport",
     "LearnedStepSize",
     "MSEObserver",
     "MinMaxObserver",
     "MovingAverageObserver",
+    "NothingQuantizedError",
     "Observer",
     "PercentileObserver",
+    "QuantReport",
     "QuantSettings",
+    "QuantizedRunError",
+    "Quantizer",
+    "Site",
     "build_observer",
+    "calibrate_",
     "dequantized",
     "fake_quantized",
     "num_bytes",
+    "quant_report",
     "quantized",
+    "quantizer_of",
     "scale_and_zero_point",
     "sqnr_db",
 ]

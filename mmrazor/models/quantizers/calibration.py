@@ -1,0 +1,73 @@
+"""Find the ranges of a quantized model on data."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from mmengine.logging import print_log
+from torch import nn
+
+from ...core.forward import call_model, evaluating
+from .base import BaseFakeQuantize
+from .quantizer import Quantizer
+
+
+def calibrate_(
+    model: nn.Module,
+    quantizer: Quantizer,
+    batches: Iterable[Any],
+    run: Callable[[nn.Module, Any], Any] = call_model,
+    advance: Callable[[], None] = lambda: None,
+) -> None:
+    """Find the ranges on data in float, and quantize from then on.
+
+    What the data never reach stays in float, with a warning that names it.
+
+    Args:
+        model: The model.
+        quantizer: Prepared for it.
+        batches: What to run it on.
+        run: Runs the model on a batch.
+        advance: Called after each batch.
+
+    Raises:
+        ValueError: If there is no batch, or the model does not take it.
+        QuantizedRunError: If there is NaN or infinity; the text names the place.
+    """
+    quantizer.mode_(observing=True, quantizing=False)
+    number = 0
+    with evaluating(model):
+        for number, batch in enumerate(batches, 1):
+            try:
+                run(model, batch)
+            except (RuntimeError, TypeError, ValueError) as err:
+                raise type(err)(
+                    f"Calibration stopped in batch {number}: {err}"
+                ) from err
+            if number == 1:
+                for module in quantizer.quantizers("weights"):
+                    module.observe_end_()  # they do not change
+            advance()
+    if not number:
+        raise ValueError(
+            "There is nothing to calibrate on: the batches are empty. Give some tens "
+            "of images such as the model will see."
+        )
+    unseen = {
+        name
+        for name, module in quantizer.activations.items()
+        if isinstance(module, BaseFakeQuantize) and not module.ready
+    }
+    if unseen:
+        sites = quantizer.drop_(unseen)
+        print_log(
+            "The calibration data never get to these places, which stay in float: "
+            f"{', '.join(map(str, sites))}.",
+            logger="current",
+            level=logging.WARNING,
+        )
+    for module in quantizer.quantizers("activations"):
+        module.observe_end_()
+    quantizer.mode_(observing=False, quantizing=True)

@@ -1,0 +1,267 @@
+# Fake quantization goes to where a runtime has integers: behind the call that makes a
+# value, past what the runtime computes with it (batch norm, relu), so that everybody
+# who reads the value reads the same integers. What is computed from no weights' results
+# or leads to none, such as the decoding of boxes, stays in float.
+"""Where a model is quantized: pure functions of a run and a backend's table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+
+from torch import nn
+
+from ...core.names import is_inside
+from .backends import Backend
+from .flow import Call, Flow
+from .functions import FUSED, MOVES, WEIGHTED
+from .sites import Site
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A weight that is quantized.
+
+    Args:
+        name: Of the parameter; None if a forward computes it from parameters.
+        axis: Of its output channels.
+        groups: Of the convolution, 1 for others.
+    """
+
+    name: str | None
+    axis: int
+    groups: int = 1
+
+
+@dataclass
+class Places:
+    """Where quantizers stand.
+
+    Args:
+        outputs: By site, the quantizer of what it returns.
+        inputs: By site and place among its tensors, the quantizer of an input.
+        sources: By site and place, the site whose output a quantized input is.
+        moved: Those of them that were moved since: a runtime wants to see the pair
+            there too, in numbers it changes nothing.
+        weights: By site, the weight.
+        macs: By site, the multiply-accumulates in one run.
+        left_alone: By site, why a kind that the backend takes stays in float.
+    """
+
+    outputs: dict[Site, str] = field(default_factory=dict)
+    inputs: dict[tuple[Site, int], str] = field(default_factory=dict)
+    sources: dict[tuple[Site, int], Site] = field(default_factory=dict)
+    moved: set[tuple[Site, int]] = field(default_factory=set)
+    weights: dict[Site, Weight] = field(default_factory=dict)
+    macs: dict[Site, int] = field(default_factory=dict)
+    left_alone: dict[Site, str] = field(default_factory=dict)
+
+
+def places_of(flow: Flow, backend: Backend, ignore: tuple[str, ...] = ()) -> Places:
+    """Return where a model is quantized for a backend.
+
+    Args:
+        flow: A run of it.
+        backend: What it takes.
+        ignore: Names of modules that stay in float with all inside, or patterns.
+    """
+    return _Placing(flow, backend, ignore).done()
+
+
+class _Placing:
+    def __init__(self, flow: Flow, backend: Backend, ignore: tuple[str, ...]) -> None:
+        self.flow, self.backend, self.ignore = flow, backend, ignore
+        self.places = Places()
+        self.moving = _from_inputs(flow)
+        self.made = _from_products(flow, self.moving)
+        self.used = _to_products(flow)
+
+    def done(self) -> Places:
+        for call in self.flow.calls:
+            if call.macs:
+                macs = self.places.macs
+                macs[call.site] = macs.get(call.site, 0) + call.macs
+            if call.kind not in self.backend.kinds:
+                if call.kind in WEIGHTED:
+                    self._leave(call, f"{self.backend.name} takes no {call.kind}")
+                continue
+            reason = self._refusal(call)
+            if reason is None:
+                self._quantize(call)
+            elif reason:
+                self._leave(call, reason)
+        for site in self.places.left_alone:
+            self.places.weights.pop(site, None)
+        self._share()
+        return self.places
+
+    def _leave(self, call: Call, reason: str) -> None:
+        self.places.left_alone.setdefault(call.site, reason)
+
+    def _refusal(self, call: Call) -> str | None:
+        """Return why a call stays in float: '' if nobody would ask."""
+        if any(is_in(call.site.module, name) for name in self.ignore):
+            return "is to be ignored"
+        floats = [value for value in call.inputs if value in self.flow.floats]
+        if call.kind in WEIGHTED:
+            if call.inputs[1] in self.moving:
+                return "has a weight that depends on the input"
+            moves = call.inputs[0] in self.moving
+            return None if moves else "is given what depends on no input"
+        if call.kind == "matmul":
+            inside = len(floats) == 2 and any(value in self.moving for value in floats)
+            return None if inside else "multiplies what depends on no input"
+        number = sum(value in self.made for value in floats)
+        if number < len(floats) or number < (1 if call.kind == "avg_pool" else 2):
+            return ""
+        return None if any(value in self.used for value in call.outputs) else ""
+
+    def _quantize(self, call: Call) -> None:
+        if call.kind in WEIGHTED:
+            self._need(call, 0)
+            self.places.weights[call.site] = _weight_of(call, self.flow)
+        else:
+            for place, value in enumerate(call.inputs):
+                if value in self.flow.floats:
+                    self._need(call, place)
+        if call.kind in self.backend.outputs:
+            self._output(_end_of(call, self.flow))
+
+    def _need(self, call: Call, place: int) -> None:
+        """Have an input quantized: where it is made if that is a site, or else here."""
+        value, maker = self._source(call.inputs[place])
+        if maker is None or maker.kind == "other":
+            self.places.inputs.setdefault((call.site, place), f"value_{value}")
+            return
+        self._output(maker)
+        self.places.sources[call.site, place] = maker.site
+        if value != call.inputs[place]:
+            self.places.moved.add((call.site, place))
+
+    def _source(self, value: int) -> tuple[int, Call | None]:
+        """Return what a value was before it was moved, and the call that made that."""
+        maker = self.flow.makers.get(value)
+        while maker is not None and maker.kind in MOVES:
+            value = maker.inputs[0]
+            maker = self.flow.makers.get(value)
+        return value, maker
+
+    def _output(self, call: Call) -> None:
+        self.places.outputs.setdefault(call.site, f"{call.site}")
+
+    def _share(self) -> None:
+        """Name quantizers after places, one for each value; share where asked to."""
+        first: dict[str, str] = {}
+        for (site, place), value in self.places.inputs.items():
+            first.setdefault(value, f"{site}.in{place}")
+            self.places.inputs[site, place] = first[value]
+        for call in self.flow.calls:
+            if call.kind in self.backend.shared and call.site in self.places.outputs:
+                self._share_with_inputs(call)
+
+    def _share_with_inputs(self, call: Call) -> None:
+        name = self.places.outputs[call.site]
+        for place, value in enumerate(call.inputs):
+            _, maker = self._source(value)
+            if maker is not None and maker.site in self.places.outputs:
+                self.places.outputs[maker.site] = name
+            elif (call.site, place) in self.places.inputs:
+                self.places.inputs[call.site, place] = name
+
+
+def is_in(module: str, name: str) -> bool:
+    """Tell whether a module is one of a name or pattern, or inside it.
+
+    Example:
+        >>> is_in('neck.convs.0.conv', 'neck'), is_in('neck.convs.0.conv', '*.convs.?')
+        (True, True)
+    """
+    parts = module.split(".")
+    outer = (".".join(parts[: i + 1]) for i in range(len(parts)))
+    return is_inside(module, name) or any(fnmatch(one, name) for one in outer)
+
+
+def _weight_of(call: Call, flow: Flow) -> Weight:
+    groups = 1
+    if call.kind != "linear":
+        given = call.args[6] if len(call.args) > 6 else 1
+        groups = call.kwargs.get("groups", given)
+    axis = 1 if call.kind == "conv_transpose" else 0
+    return Weight(flow.names.get(call.inputs[1]), axis, groups)
+
+
+def _end_of(call: Call, flow: Flow) -> Call:
+    """Return the last call of those that a runtime computes together with this one."""
+    while True:
+        following = flow.sole_user(call.outputs[0])
+        if following is None or following.kind not in FUSED:
+            return call
+        if following.inputs[0] != call.outputs[0]:
+            return call
+        call = following
+
+
+def _from_inputs(flow: Flow) -> set[int]:
+    """Return the values that depend on the input of the model."""
+    given = {value for call in flow.calls for value in call.inputs}
+    found = given - flow.makers.keys() - flow.names.keys()
+    for call in flow.calls:
+        if any(value in found for value in call.inputs):
+            found.update(call.outputs)
+    return found
+
+
+def _from_products(flow: Flow, moving: set[int]) -> set[int]:
+    """Return the values that are computed from results of layers with weights."""
+    found: set[int] = set()
+    for call in flow.calls:
+        weighted = call.kind in WEIGHTED and call.inputs[0] in moving
+        if weighted or any(value in found for value in call.inputs):
+            found.update(call.outputs)
+    return found
+
+
+def _to_products(flow: Flow) -> set[int]:
+    """Return the values that layers with weights or products are computed from."""
+    found: set[int] = set()
+    for call in reversed(flow.calls):
+        product = call.kind in WEIGHTED or call.kind == "matmul"
+        if product or any(value in found for value in call.outputs):
+            found.update(call.inputs)
+    return found
+
+
+def quantizer_of_input(places: Places, site: Site, place: int = 0) -> str | None:
+    """Return the name of the quantizer of what a site is given, None if there is none.
+
+    Args:
+        places: Where quantizers stand.
+        site: The site.
+        place: Among its tensors.
+    """
+    if (site, place) in places.inputs:
+        return places.inputs[site, place]
+    source = places.sources.get((site, place))
+    return None if source is None else places.outputs.get(source)
+
+
+def quantizer_names(places: Places) -> Iterator[str]:
+    """Yield the names of the quantizers of activations, each once."""
+    yield from dict.fromkeys((*places.inputs.values(), *places.outputs.values()))
+
+
+def rename_output_(places: Places, old: Site, new: Site) -> None:
+    """Let the quantizer of one site's output stand at another that makes the same."""
+    if old in places.outputs:
+        places.outputs[new] = places.outputs.pop(old)
+    for where, source in places.sources.items():
+        if source == old:
+            places.sources[where] = new
+
+
+def nothing_quantized(model: nn.Module, places: Places) -> str:
+    """Return the text of an error: nothing can be quantized, and why."""
+    reasons = [f"'{site}' {why}" for site, why in places.left_alone.items()]
+    why = "; ".join(reasons[:6]) or "it calls no convolution or linear layer"
+    return f"Nothing in {type(model).__name__} can be quantized: {why}."

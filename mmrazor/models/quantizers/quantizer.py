@@ -1,0 +1,265 @@
+# As torch's prepare and convert, on the calls of an eager run instead of a graph: the
+# Architecture stays as it is, and what is quantized is done by a hook on the whole of
+# it. So all that calls the model, trains it or listens to its modules works as before.
+"""Quantize a model: find the places, observe, and run it as the integers would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from ...core.graph import example_inputs
+from ...registry import MODELS
+from .attention import open_attention_
+from .backends import backend_named
+from .base import BaseFakeQuantize
+from .flow import Flow, flow_of
+from .folding import Fold, fold_, folds_of
+from .functions import WEIGHTED
+from .placement import (
+    Places,
+    nothing_quantized,
+    places_of,
+    quantizer_names,
+    quantizer_of_input,
+    rename_output_,
+)
+from .recipe import Recipe
+from .sites import Site
+from .steps import Listener, QuantizedRun, Step
+
+
+class NothingQuantizedError(ValueError):
+    """A model in which nothing can be quantized."""
+
+
+@MODELS.register_module()
+class Quantizer(nn.Module):
+    """Quantize weights and activations of a model where a backend computes in integers.
+
+    A run on example inputs tells which calls of torch the model makes; quantizers stand
+    at those that the backend takes. Batch norms are folded into the layers before them.
+
+    Args:
+        backend: ``onnxruntime``, ``openvino``, ``tensorrt`` or ``generic``; says what
+            is quantized and what the settings are unless said otherwise.
+        weight: Settings of weights, see :class:`~.recipe.Recipe`.
+        activation: Settings of activations; ``False`` leaves them in float.
+        overrides: By name or pattern of modules, ``dict(weight=..., activation=...)``
+            that holds there.
+        edges: The same for the first and the last layer.
+        ignore: Names or patterns of modules that stay in float.
+        fold: Fold batch norms at once. With ``False`` they go on, trained too, and
+            weights are quantized as if they were folded, until :meth:`fold_`.
+        image_size: Height and width of the example that the places are found with;
+            default as in :func:`~mmrazor.example_inputs`.
+
+    Raises:
+        ValueError: If a setting is wrong or the backend does not take it.
+    """
+
+    def __init__(
+        self,
+        backend: str = "onnxruntime",
+        weight: Mapping[str, Any] | None = None,
+        activation: Mapping[str, Any] | bool | None = None,
+        overrides: Mapping[str, Mapping[str, Any]] | None = None,
+        edges: Mapping[str, Any] | None = None,
+        ignore: Sequence[str] = (),
+        fold: bool = True,
+        image_size: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.backend = backend_named(backend)
+        self.recipe = Recipe(self.backend, weight, activation, overrides, edges)
+        self.ignore, self.folds_at_once = tuple(ignore), fold
+        self.image_size = None if image_size is None else tuple(image_size)
+        self.weights = nn.ModuleDict()
+        self.activations = nn.ModuleDict()
+        self.places = Places()
+        self.folds: list[Fold] = []
+        self._steps: dict[Site, Step] = {}
+        self._runs: list[Any] = []
+        self._listener: Listener | None = None
+
+    def forward(self, model: nn.Module) -> nn.Module:
+        """Prepare an Architecture on example inputs, and return it."""
+        size = self.image_size
+        inputs = example_inputs(model) if size is None else example_inputs(model, size)
+        self.prepare_(model, inputs)
+        return model
+
+    def prepare_(self, model: nn.Module, inputs: Any) -> None:
+        """Find the places in a model and step in whenever it runs from now on.
+
+        Args:
+            model: Changed in place: batch norms are folded, and attention layers that
+                compute in one piece are replaced by equal ones that do not.
+            inputs: What it is called with.
+
+        Raises:
+            NothingQuantizedError: If there is nothing to quantize; the text says why.
+            ValueError: If the model is quantized already.
+        """
+        if quantizer_of(model) is not None or self._steps:
+            raise ValueError(
+                f"{type(model).__name__} is quantized already. Build it anew from its "
+                "config and float weights to quantize it otherwise."
+            )
+        open_attention_(model)
+        flow = flow_of(model, inputs)
+        self.folds = folds_of(model, flow)
+        if self.folds_at_once and self.folds:
+            self.fold_(model)
+            flow = flow_of(model, inputs)
+        self.places = places_of(flow, self.backend, self.ignore)
+        if not self.places.weights:
+            raise NothingQuantizedError(nothing_quantized(model, self.places))
+        self._build(flow)
+        self._connect()
+        model.register_forward_pre_hook(self._enter)
+        model.register_forward_hook(self._leave, always_call=True)
+        reference = next(model.parameters())
+        self.to(reference.device)
+
+    def fold_(self, model: nn.Module) -> None:
+        """Fold the batch norms that are not folded yet."""
+        fold_(model, self.folds)
+        for fold in self.folds:
+            rename_output_(self.places, fold.norm, fold.layer)
+        self.folds = []
+        self._connect()
+
+    def mode_(self, observing: bool, quantizing: bool) -> None:
+        """Say what all quantizers do with what they see.
+
+        Args:
+            observing: Take note of its range.
+            quantizing: Round it.
+        """
+        for module in self.quantizers():
+            module.observing, module.quantizing = observing, quantizing
+
+    @contextmanager
+    def listening(self, listener: Listener) -> Iterator[None]:
+        """Let somebody hear of every site, what it is given and returns."""
+        before, self._listener = self._listener, listener
+        try:
+            yield
+        finally:
+            self._listener = before
+
+    @contextmanager
+    def in_float(self) -> Iterator[None]:
+        """Let the model run in float for a while."""
+        modules = self.quantizers()
+        before = [(module, module.observing, module.quantizing) for module in modules]
+        self.mode_(observing=False, quantizing=False)
+        try:
+            yield
+        finally:
+            for module, observing, quantizing in before:
+                module.observing, module.quantizing = observing, quantizing
+
+    def quantizers(self, part: str | None = None) -> list[BaseFakeQuantize]:
+        """Return the quantizers of ``weights``, of ``activations`` or all of them."""
+        names = ("weights", "activations") if part is None else (part,)
+        return [
+            module
+            for name in names
+            for module in getattr(self, name).values()
+            if isinstance(module, BaseFakeQuantize)
+        ]
+
+    def step_at(self, site: Site) -> Step:
+        """Return the quantizers at a site."""
+        return self._steps.get(site) or Step()
+
+    def input_quantizer(self, site: Site, place: int = 0) -> Any:
+        """Return the quantizer of what a site is given, None if there is none."""
+        name = quantizer_of_input(self.places, site, place)
+        return None if name is None else self.activations[_key(name)]
+
+    def layers(self) -> list[Site]:
+        """Return the sites with a quantized weight, in the order of the run."""
+        return list(self.places.weights)
+
+    def _build(self, flow: Flow) -> None:
+        order = [call.site for call in flow.calls if call.kind in WEIGHTED]
+        edges = {order[0].module, order[-1].module}
+        for site, weight in self.places.weights.items():
+            made = self.recipe.weight_quantizer(site, weight.axis, site.module in edges)
+            self.weights[_key(f"{site}")] = made
+        if self.recipe.activation is None:
+            self.places.inputs.clear()
+            self.places.outputs.clear()
+        at = {name: site for site, name in self.places.outputs.items()}
+        at |= {name: site for (site, _), name in self.places.inputs.items()}
+        last = self._inputs_of_edges(flow, edges)
+        for name in quantizer_names(self.places):
+            made = self.recipe.activation_quantizer(at[name], name in last)
+            self.activations[_key(name)] = made
+
+    def _inputs_of_edges(self, flow: Flow, edges: set[str]) -> set[str | None]:
+        """Return the quantizers of what the first and the last layer are given."""
+        found: set[str | None] = set()
+        for call in flow.calls:
+            if call.kind in WEIGHTED and call.site.module in edges:
+                found.add(quantizer_of_input(self.places, call.site))
+        return found
+
+    def _connect(self) -> None:
+        """Make the steps of what is in the places."""
+        steps: dict[Site, Step] = {}
+
+        def step(site: Site) -> Step:
+            return steps.setdefault(site, Step())
+
+        for site, name in self.places.outputs.items():
+            step(site).output = self.activations[_key(name)]
+        for (site, place), name in self.places.inputs.items():
+            step(site).inputs[place] = self.activations[_key(name)]
+        folds = {fold.layer: fold for fold in self.folds}
+        for site, weight in self.places.weights.items():
+            one = step(site)
+            one.weight, one.axis = self.weights[_key(f"{site}")], weight.axis
+            one.fold = folds.get(site)
+        self._steps = steps
+
+    def drop_(self, names: set[str]) -> list[Site]:
+        """Take quantizers of activations away; return the sites that had one."""
+        places = self.places
+        outputs = {s for s, n in places.outputs.items() if _key(n) in names}
+        inputs = {p for p, n in places.inputs.items() if _key(n) in names}
+        for name in names:
+            del self.activations[name]
+        for site in outputs:
+            del places.outputs[site]
+        for place in inputs:
+            del places.inputs[place]
+        self._connect()
+        return sorted(outputs | {site for site, _ in inputs})
+
+    def _enter(self, model: nn.Module, *_: Any) -> None:
+        run = QuantizedRun(model, self._steps, self._listener).following()
+        run.__enter__()
+        self._runs.append(run)
+
+    def _leave(self, model: nn.Module, *_: Any) -> None:
+        self._runs.pop().__exit__(None, None, None)
+
+
+def quantizer_of(model: nn.Module) -> Quantizer | None:
+    """Return the Quantizer that steps in when a model runs, if there is one."""
+    for hook in model._forward_pre_hooks.values():
+        owner = getattr(hook, "__self__", None)
+        if isinstance(owner, Quantizer):
+            return owner
+    return None
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "/")  # names of modules have no dots

@@ -1,0 +1,96 @@
+"""Which settings hold where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from ...registry import MODELS
+from .backends import Backend
+from .placement import is_in
+from .settings import QuantSettings
+from .sites import Site
+
+_DEFAULT = {"type": "FakeQuantize"}
+_OF_MODULES = {"type", "observer", "name"}
+
+
+class Recipe:
+    """Settings of the quantizers of a model.
+
+    A setting is a dict with what :class:`~.settings.QuantSettings` takes (``bits``,
+    ``granularity``, ...), ``observer=dict(type=...)`` and ``type``, the class of the
+    quantizer. A list of ``bits`` is a Choice. What it leaves out is the backend's.
+
+    Args:
+        backend: Says what is allowed, and what holds unless said otherwise.
+        weight: Of weights.
+        activation: Of activations; False leaves them in float.
+        overrides: By name or pattern of modules, what differs there.
+        edges: What differs in the first and the last layer.
+
+    Raises:
+        ValueError: If a setting is wrong or the backend does not take it.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        weight: Mapping[str, Any] | None = None,
+        activation: Mapping[str, Any] | bool | None = None,
+        overrides: Mapping[str, Mapping[str, Any]] | None = None,
+        edges: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.backend = backend
+        self.weight: dict[str, Any] = {**_DEFAULT, **(weight or {})}
+        self.activation: dict[str, Any] | None = None
+        if activation is not False:
+            given = activation if isinstance(activation, Mapping) else {}
+            self.activation = {**_DEFAULT, **given}
+        self.overrides = {
+            name: dict(parts) for name, parts in (overrides or {}).items()
+        }
+        self.edges = dict(edges or {})
+        for where, parts in (*self.overrides.items(), ("edges", self.edges)):
+            unknown = parts.keys() - {"weight", "activation"}
+            if unknown:
+                raise ValueError(
+                    f"'{where}' has {sorted(unknown)}; it takes dict(weight=dict(...), "
+                    "activation=dict(...))."
+                )
+        for parts in ({}, self.edges, *self.overrides.values()):
+            self._made("weight", {**self.weight, **parts.get("weight", {})}, 0)
+            if self.activation is not None:
+                extra = parts.get("activation", {})
+                self._made("activation", {**self.activation, **extra}, None)
+
+    def weight_quantizer(self, site: Site, axis: int, edge: bool) -> nn.Module:
+        """Return a new quantizer for the weight of a site."""
+        return self._made("weight", self._setting("weight", site, edge), axis)
+
+    def activation_quantizer(self, site: Site, edge: bool) -> nn.Module:
+        """Return a new quantizer for an activation at a site."""
+        return self._made("activation", self._setting("activation", site, edge), None)
+
+    def _setting(self, part: str, site: Site, edge: bool) -> dict[str, Any]:
+        setting = dict(getattr(self, part))
+        if edge:
+            setting |= self.edges.get(part, {})
+        for name, parts in self.overrides.items():
+            if is_in(site.module, name):
+                setting |= parts.get(part, {})
+        return setting
+
+    def _made(self, part: str, setting: dict[str, Any], axis: int | None) -> nn.Module:
+        setting = dict(setting)
+        cfg = {key: setting.pop(key) for key in _OF_MODULES & setting.keys()}
+        if isinstance(setting.get("bits"), (list, tuple)):  # a Choice
+            cfg["bits"] = setting.pop("bits")
+        settings = QuantSettings.of(setting, getattr(self.backend, part))
+        for bits in cfg.get("bits") or [settings.bits]:
+            self.backend.checked(part, replace(settings, bits=bits))
+        made: nn.Module = MODELS.build(dict(**cfg, settings=settings, axis=axis))
+        return made

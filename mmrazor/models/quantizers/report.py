@@ -1,0 +1,209 @@
+# torchao's X86 quantizer can leave a model as it was and say nothing. Here every layer
+# is listed with what became of it, and how much worse it is for it.
+"""What was quantized, what was not and why, and what it costs in accuracy."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from rich.table import Table
+from torch import Tensor, nn
+
+from ...core.forward import call_model, evaluating
+from .measures import num_bytes, sqnr_db
+from .quantizer import Quantizer
+from .sites import Site
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """What became of one call that multiplies and accumulates.
+
+    Args:
+        site: Where it is.
+        macs: Multiply-accumulates in one run of the example.
+        why_float: Why it stays in float; empty if it is quantized.
+        weight_bits: Bits of its weight, if that is quantized.
+        activation_bits: Bits of its first input, if that is quantized.
+        weight_scale: Least and largest scale of its weight.
+        activation_scale: Scale of its first input.
+        sqnr_db: Its output against that of the float model, in decibels; everything
+            before it is quantized too. None if it was not run.
+    """
+
+    site: str
+    macs: int
+    why_float: str = ""
+    weight_bits: int | None = None
+    activation_bits: int | None = None
+    weight_scale: tuple[float, float] | None = None
+    activation_scale: float | None = None
+    sqnr_db: float | None = None
+
+
+@dataclass(frozen=True)
+class QuantReport:
+    """What became of every layer of a model.
+
+    Args:
+        model: Type of the model.
+        backend: Name of the backend.
+        layers: In the order of the run.
+        float_bytes: Size of the parameters in float32.
+        quantized_bytes: Size of the parameters as they are now.
+    """
+
+    model: str
+    backend: str
+    layers: tuple[LayerReport, ...]
+    float_bytes: int
+    quantized_bytes: int
+
+    @property
+    def quantized_share(self) -> float:
+        """Share of the multiply-accumulates that run in integers."""
+        total = sum(layer.macs for layer in self.layers)
+        return sum(la.macs for la in self.layers if not la.why_float) / max(total, 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain data."""
+        return {**asdict(self), "quantized_share": self.quantized_share}
+
+    def table(self) -> Table:
+        """Return the report for a rich console."""
+        table = Table(title=f"{self.model} for {self.backend}")
+        table.add_column("layer", overflow="fold")
+        for name in ("MACs", "bits", "scale of weight", "scale of input", "SQNR, dB"):
+            table.add_column(name, justify="right")
+        total = max(sum(layer.macs for layer in self.layers), 1)
+        for layer in self.layers:
+            share = f"{layer.macs / total:.1%}"
+            if layer.why_float:
+                table.add_row(layer.site, share, "float", layer.why_float, "", "")
+                continue
+            table.add_row(
+                layer.site,
+                share,
+                f"W{layer.weight_bits or '-'}A{layer.activation_bits or '-'}",
+                _range_text(layer.weight_scale),
+                _text(layer.activation_scale, ".2e"),
+                _text(layer.sqnr_db, ".1f"),
+            )
+        table.caption = (
+            f"{self.quantized_share:.1%} of the MACs quantized; parameters "
+            f"{self.float_bytes / 2**20:.2f} MiB -> "
+            f"{self.quantized_bytes / 2**20:.2f} MiB"
+        )
+        return table
+
+
+def quant_report(
+    model: nn.Module,
+    quantizer: Quantizer,
+    batch: Any = None,
+    run: Callable[[nn.Module, Any], Any] = call_model,
+) -> QuantReport:
+    """Report on a model and its Quantizer.
+
+    Args:
+        model: The model.
+        quantizer: Prepared for it, and calibrated.
+        batch: Where the outputs of the layers are compared on; None: they are not.
+        run: Runs the model on the batch.
+    """
+    ratios = {} if batch is None else layer_sqnr(model, quantizer, batch, run)
+    layers = []
+    for site, macs in quantizer.places.macs.items():
+        why = _why_float(quantizer, site)
+        found = {} if why else _numbers(quantizer, site)
+        layers.append(
+            LayerReport(f"{site}", macs, why, sqnr_db=ratios.get(site), **found)
+        )
+    whole = sum(p.numel() * p.element_size() for p in model.parameters())
+    return QuantReport(
+        type(model).__name__,
+        quantizer.backend.name,
+        tuple(layers),
+        whole,
+        whole - sum(_saved(model, quantizer, site) for site in quantizer.layers()),
+    )
+
+
+def layer_sqnr(
+    model: nn.Module,
+    quantizer: Quantizer,
+    batch: Any,
+    run: Callable[[nn.Module, Any], Any] = call_model,
+) -> dict[Site, float]:
+    """Return how far each layer's output is from the float model's, in decibels."""
+    with quantizer.in_float():
+        wanted = _outputs(model, quantizer, batch, run)
+    found = _outputs(model, quantizer, batch, run)
+    return {
+        site: sqnr_db(torch.cat(wanted[site]), torch.cat(found[site]))
+        for site in wanted
+        if len(found[site]) == len(wanted[site])
+    }
+
+
+def _outputs(
+    model: nn.Module, quantizer: Quantizer, batch: Any, run: Callable
+) -> dict[Site, list[Tensor]]:
+    outputs: defaultdict[Site, list[Tensor]] = defaultdict(list)
+
+    def keep(site: Site, given: list[Tensor], result: Any) -> None:
+        if site in quantizer.places.macs:
+            outputs[site].append(result.detach().flatten().clone())
+
+    with evaluating(model), quantizer.listening(keep):
+        run(model, batch)
+    return outputs
+
+
+def _why_float(quantizer: Quantizer, site: Site) -> str:
+    places = quantizer.places
+    if site in places.left_alone:
+        return places.left_alone[site]
+    if site in places.weights or quantizer.recipe.activation is not None:
+        return ""
+    return "activations stay in float"
+
+
+def _numbers(quantizer: Quantizer, site: Site) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    step = quantizer.step_at(site)
+    if step.weight is not None:
+        scale = step.weight.scale.detach()
+        found["weight_bits"] = step.weight.settings_now.bits
+        found["weight_scale"] = float(scale.min()), float(scale.max())
+    given = quantizer.input_quantizer(site)
+    if given is not None:
+        found["activation_bits"] = given.settings_now.bits
+        found["activation_scale"] = float(given.scale)
+    return found
+
+
+def _saved(model: nn.Module, quantizer: Quantizer, site: Site) -> int:
+    name = quantizer.places.weights[site].name
+    step = quantizer.step_at(site)
+    if name is None or step.weight is None:
+        return 0
+    weight = model.get_parameter(name)
+    now = num_bytes(weight.numel(), step.weight.settings_now.bits)
+    scales = 4 * step.weight.scale.numel()
+    return weight.numel() * weight.element_size() - now - scales
+
+
+def _text(number: float | None, form: str) -> str:
+    return "" if number is None else format(number, form)
+
+
+def _range_text(ends: tuple[float, float] | None) -> str:
+    if ends is None:
+        return ""
+    low, high = ends
+    return f"{low:.2e}" if low == high else f"{low:.2e} to {high:.2e}"
