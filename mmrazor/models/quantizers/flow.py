@@ -26,6 +26,7 @@ class Call:
         inputs: Numbers of the values that it was given, in the order of
             :func:`~.sites.flat_tensors`.
         outputs: Numbers of the values that it returned.
+        func: What was called.
         args: Positional arguments.
         kwargs: Keyword arguments.
         macs: Multiply-accumulates.
@@ -34,6 +35,7 @@ class Call:
     site: Site
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    func: Callable = field(repr=False)
     args: tuple = field(repr=False)
     kwargs: dict = field(repr=False)
     macs: int = 0
@@ -72,12 +74,17 @@ class Flow:
         return None
 
 
-def flow_of(model: nn.Module, inputs: Any) -> Flow:
+def flow_of(
+    model: nn.Module,
+    inputs: Any,
+    run: Callable[[nn.Module, Any], Any] = call_model,
+) -> Flow:
     """Run a model once in eval mode and return the calls of torch that it makes.
 
     Args:
         model: Any module; it is left as it was.
         inputs: A tensor, a tuple of arguments or a dict of keyword arguments.
+        run: Runs the model on them.
 
     Example:
         >>> import torch
@@ -89,7 +96,7 @@ def flow_of(model: nn.Module, inputs: Any) -> Flow:
     """
     mode = _FlowMode(model)
     with running_plain(model), mode.following():
-        output = call_model(model, inputs)
+        output = run(model, inputs)
     results = {mode.numbers.get(id(tensor)) for tensor in tensors_in(output)}
     makers: dict[int, Call] = {}
     users: defaultdict[int, list[tuple[Call, int]]] = defaultdict(list)
@@ -132,7 +139,7 @@ class _FlowMode(SiteMode):
             return result
         macs = num_macs(site.kind, given, outputs[0])
         made = tuple([self._new(tensor) for tensor in outputs])
-        self.calls.append(Call(site, inputs, made, args, kwargs, macs))
+        self.calls.append(Call(site, inputs, made, func, args, kwargs, macs))
         return result
 
     def _number(self, tensor: Tensor) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ...core.graph import example_inputs
 from ...registry import MODELS
@@ -57,6 +57,10 @@ class Quantizer(nn.Module):
         image_size: Height and width of the example that the places are found with;
             default as in :func:`~mmrazor.example_inputs`.
 
+    Attributes:
+        originals: By name, what parameters were in float before a post-training method
+            changed them; not part of the state.
+
     Raises:
         ValueError: If a setting is wrong or the backend does not take it.
     """
@@ -81,6 +85,7 @@ class Quantizer(nn.Module):
         self.activations = nn.ModuleDict()
         self.places = Places()
         self.folds: list[Fold] = []
+        self.originals: dict[str, Tensor] = {}
         self._steps: dict[Site, Step] = {}
         self._runs: list[Any] = []
         self._listener: Listener | None = None
