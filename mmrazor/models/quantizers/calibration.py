@@ -6,12 +6,14 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 from torch import nn
 
 from ...core.forward import call_model, evaluating
 from .base import BaseFakeQuantize
 from .quantizer import Quantizer
+from .steps import QuantizedRunError
 
 
 def calibrate_(
@@ -33,8 +35,9 @@ def calibrate_(
         advance: Called after each batch.
 
     Raises:
-        ValueError: If there is no batch, or the model does not take it.
-        QuantizedRunError: If there is NaN or infinity; the text names the place.
+        ValueError: If there is no batch, or it is not what the model takes.
+        QuantizedRunError: If the run fails, as where there is NaN or infinity; the
+            text names the place.
     """
     quantizer.mode_(observing=True, quantizing=False)
     number = 0
@@ -43,24 +46,20 @@ def calibrate_(
             try:
                 run(model, batch)
             except (RuntimeError, TypeError, ValueError) as err:
-                raise type(err)(
-                    f"Calibration stopped in batch {number}: {err}"
-                ) from err
+                kind = (
+                    QuantizedRunError if isinstance(err, RuntimeError) else ValueError
+                )
+                raise kind(f"Calibration stopped in batch {number}: {err}") from err
             if number == 1:
-                for module in quantizer.quantizers("weights"):
-                    module.observe_end_()  # they do not change
+                _end_weights_(quantizer)
             advance()
     if not number:
         raise ValueError(
             "There is nothing to calibrate on: the batches are empty. Give some tens "
             "of images such as the model will see."
         )
-    unseen = {
-        name
-        for name, module in quantizer.activations.items()
-        if isinstance(module, BaseFakeQuantize) and not module.ready
-    }
-    if unseen:
+    unseen = {part: _unseen(quantizer, part) for part in ("weights", "activations")}
+    if any(unseen.values()):
         sites = quantizer.drop_(unseen)
         print_log(
             "The calibration data never get to these places, which stay in float: "
@@ -68,6 +67,25 @@ def calibrate_(
             logger="current",
             level=logging.WARNING,
         )
-    for module in quantizer.quantizers("activations"):
-        module.observe_end_()
+    for module in quantizer.quantizers():
+        if module.observing:
+            module.observe_end_()
     quantizer.mode_(observing=False, quantizing=True)
+
+
+def _end_weights_(quantizer: Quantizer) -> None:
+    """Take the ranges of the weights that were seen: they do not change."""
+    unseen = _unseen(quantizer, "weights")
+    for key, module in quantizer.weights.items():
+        if isinstance(module, BaseFakeQuantize) and key not in unseen:
+            module.observe_end_()
+
+
+def _unseen(quantizer: Quantizer, part: str) -> set[str]:
+    """Return the keys of quantizers that have seen nothing in any process."""
+    here = {
+        key
+        for key, module in getattr(quantizer, part).items()
+        if isinstance(module, BaseFakeQuantize) and not module.ready
+    }
+    return set.intersection(*all_gather_object(here))

@@ -6,56 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import defaultdict
 from fnmatch import fnmatch
-
-from torch import nn
 
 from ...core.names import is_inside
 from .backends import Backend
 from .flow import Call, Flow
 from .functions import FUSED, MOVES, WEIGHTED
-from .sites import Site
-
-
-@dataclass(frozen=True)
-class Weight:
-    """A weight that is quantized.
-
-    Args:
-        name: Of the parameter; None if a forward computes it from parameters.
-        axis: Of its output channels.
-        groups: Of the convolution, 1 for others.
-    """
-
-    name: str | None
-    axis: int
-    groups: int = 1
-
-
-@dataclass
-class Places:
-    """Where quantizers stand.
-
-    Args:
-        outputs: By site, the quantizer of what it returns.
-        inputs: By site and place among its tensors, the quantizer of an input.
-        sources: By site and place, the site whose output a quantized input is.
-        moved: Those of them that were moved since: a runtime wants to see the pair
-            there too, in numbers it changes nothing.
-        weights: By site, the weight.
-        macs: By site, the multiply-accumulates in one run.
-        left_alone: By site, why a kind that the backend takes stays in float.
-    """
-
-    outputs: dict[Site, str] = field(default_factory=dict)
-    inputs: dict[tuple[Site, int], str] = field(default_factory=dict)
-    sources: dict[tuple[Site, int], Site] = field(default_factory=dict)
-    moved: set[tuple[Site, int]] = field(default_factory=set)
-    weights: dict[Site, Weight] = field(default_factory=dict)
-    macs: dict[Site, int] = field(default_factory=dict)
-    left_alone: dict[Site, str] = field(default_factory=dict)
+from .places import Places, Weight
+from .sites import Site, flat_tensors
 
 
 def places_of(flow: Flow, backend: Backend, ignore: tuple[str, ...] = ()) -> Places:
@@ -73,6 +32,7 @@ class _Placing:
     def __init__(self, flow: Flow, backend: Backend, ignore: tuple[str, ...]) -> None:
         self.flow, self.backend, self.ignore = flow, backend, ignore
         self.places = Places()
+        self.moved: dict[int, Site] = {}  # by value, whose output it is
         self.moving = _from_inputs(flow)
         self.made = _from_products(flow, self.moving)
         self.used = _to_products(flow)
@@ -94,6 +54,7 @@ class _Placing:
         for site in self.places.left_alone:
             self.places.weights.pop(site, None)
         self._share()
+        self.places.moved = self._moves()
         return self.places
 
     def _leave(self, call: Call, reason: str) -> None:
@@ -130,22 +91,25 @@ class _Placing:
 
     def _need(self, call: Call, place: int) -> None:
         """Have an input quantized: where it is made if that is a site, or else here."""
-        value, maker = self._source(call.inputs[place])
+        value, moves = _before_moves(call.inputs[place], self.flow)
+        maker = self.flow.makers.get(value)
         if maker is None or maker.kind == "other":
             self.places.inputs.setdefault((call.site, place), f"value_{value}")
             return
         self._output(maker)
-        self.places.sources[call.site, place] = maker.site
-        if value != call.inputs[place]:
-            self.places.moved.add((call.site, place))
+        where = call.site, place
+        if self.places.sources.setdefault(where, maker.site) != maker.site:
+            self.places.mixed.add(where)
+        self.moved |= {move.outputs[0]: maker.site for move in moves}
 
-    def _source(self, value: int) -> tuple[int, Call | None]:
-        """Return what a value was before it was moved, and the call that made that."""
-        maker = self.flow.makers.get(value)
-        while maker is not None and maker.kind in MOVES:
-            value = maker.inputs[0]
-            maker = self.flow.makers.get(value)
-        return value, maker
+    def _moves(self) -> dict[Site, Site]:
+        """Return the sites that always move what one other site has made."""
+        sources: defaultdict[Site, set[Site | None]] = defaultdict(set)
+        for call in self.flow.calls:
+            if call.kind in MOVES:
+                sources[call.site].add(self.moved.get(call.outputs[0]))
+        found = {site: next(iter(s)) for site, s in sources.items() if len(s) == 1}
+        return {site: source for site, source in found.items() if source is not None}
 
     def _output(self, call: Call) -> None:
         self.places.outputs.setdefault(call.site, f"{call.site}")
@@ -163,7 +127,8 @@ class _Placing:
     def _share_with_inputs(self, call: Call) -> None:
         name = self.places.outputs[call.site]
         for place, value in enumerate(call.inputs):
-            _, maker = self._source(value)
+            before, _ = _before_moves(value, self.flow)
+            maker = self.flow.makers.get(before)
             if maker is not None and maker.site in self.places.outputs:
                 self.places.outputs[maker.site] = name
             elif (call.site, place) in self.places.inputs:
@@ -182,13 +147,33 @@ def is_in(module: str, name: str) -> bool:
     return is_inside(module, name) or any(fnmatch(one, name) for one in outer)
 
 
+def edges_of(flow: Flow) -> set[str]:
+    """Return the modules that call the first and the last layer with a weight."""
+    order = [call.site.module for call in flow.calls if call.kind in WEIGHTED]
+    return {order[0], order[-1]}
+
+
 def _weight_of(call: Call, flow: Flow) -> Weight:
     groups = 1
     if call.kind != "linear":
         given = call.args[6] if len(call.args) > 6 else 1
         groups = call.kwargs.get("groups", given)
     axis = 1 if call.kind == "conv_transpose" else 0
-    return Weight(flow.names.get(call.inputs[1]), axis, groups)
+    value = call.inputs[1]
+    before, _ = _before_moves(value, flow)
+    numel = flat_tensors(call.args, call.kwargs)[1].numel()
+    return Weight(flow.names.get(value), axis, groups, flow.names.get(before), numel)
+
+
+def _before_moves(value: int, flow: Flow) -> tuple[int, list[Call]]:
+    """Return what a value was before it was moved, and the calls that moved it."""
+    moves = []
+    maker = flow.makers.get(value)
+    while maker is not None and maker.kind in MOVES:
+        moves.append(maker)
+        value = maker.inputs[0]
+        maker = flow.makers.get(value)
+    return value, moves
 
 
 def _end_of(call: Call, flow: Flow) -> Call:
@@ -230,38 +215,3 @@ def _to_products(flow: Flow) -> set[int]:
         if product or any(value in found for value in call.outputs):
             found.update(call.inputs)
     return found
-
-
-def quantizer_of_input(places: Places, site: Site, place: int = 0) -> str | None:
-    """Return the name of the quantizer of what a site is given, None if there is none.
-
-    Args:
-        places: Where quantizers stand.
-        site: The site.
-        place: Among its tensors.
-    """
-    if (site, place) in places.inputs:
-        return places.inputs[site, place]
-    source = places.sources.get((site, place))
-    return None if source is None else places.outputs.get(source)
-
-
-def quantizer_names(places: Places) -> Iterator[str]:
-    """Yield the names of the quantizers of activations, each once."""
-    yield from dict.fromkeys((*places.inputs.values(), *places.outputs.values()))
-
-
-def rename_output_(places: Places, old: Site, new: Site) -> None:
-    """Let the quantizer of one site's output stand at another that makes the same."""
-    if old in places.outputs:
-        places.outputs[new] = places.outputs.pop(old)
-    for where, source in places.sources.items():
-        if source == old:
-            places.sources[where] = new
-
-
-def nothing_quantized(model: nn.Module, places: Places) -> str:
-    """Return the text of an error: nothing can be quantized, and why."""
-    reasons = [f"'{site}' {why}" for site, why in places.left_alone.items()]
-    why = "; ".join(reasons[:6]) or "it calls no convolution or linear layer"
-    return f"Nothing in {type(model).__name__} can be quantized: {why}."

@@ -1,10 +1,14 @@
 # ONNX says what is quantized by pairs of QuantizeLinear and DequantizeLinear around
 # values; a runtime fuses them with the operations between. While a model is exported,
-# modules that write such pairs stand in the place of the quantizers.
+# modules that write such pairs stand in the place of the quantizers. ONNX Runtime moves
+# integers through a MaxPool or Reshape if one pair, which all readers share, stands
+# behind it with the scale of what goes in; and a linear layer on rows (Gemm) runs in
+# integers, whatever its output is, if its bias is int32 in steps of input times weight.
 """Write quantizers into an ONNX graph as QuantizeLinear and DequantizeLinear."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from .settings import QuantSettings
+from .steps import Step
 
-# By bits and sign, ONNX's number of the type; torch has none of four bits.
-_INT4, _UINT4 = 22, 21
+_INT32 = torch.iinfo(torch.int32)
 
 
 class ActivationQDQ(nn.Module):
@@ -29,7 +33,7 @@ class ActivationQDQ(nn.Module):
         super().__init__()
         self.quantizer = quantizer
         settings: QuantSettings = quantizer.settings_now
-        self.dtype = _dtype_of(settings)
+        self.dtype = torch.int8 if settings.signed else torch.uint8
         self.scale = quantizer.scale.detach().float().reshape(())
         self.zero_point = quantizer.zero_point.detach().reshape(()).to(self.dtype)
 
@@ -44,35 +48,80 @@ class ActivationQDQ(nn.Module):
         return _dequantized(q, self.scale, self.zero_point, {}, x)
 
 
-class WeightQDQ(nn.Module):
-    """A weight that is kept in integers in an exported graph.
+class ConstantQDQ(nn.Module, ABC):
+    """A tensor that is kept in integers in an exported graph.
+
+    Exporters run a model before they write it: the integers are made then.
+
+    Args:
+        outside: What rounds the tensor where no graph is written.
+        axis: That the scale goes along, if there is more than one.
+    """
+
+    def __init__(self, outside: nn.Module, axis: int = 0) -> None:
+        super().__init__()
+        self.outside, self.axis = outside, axis
+        self._kept: tuple[Tensor, Tensor, Tensor] | None = None
+
+    @abstractmethod
+    def integers(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return integers, scale and zero point as the graph keeps them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the tensor as the integers give it."""
+        if not torch.onnx.is_in_onnx_export():
+            self._kept = self.integers(x.detach())
+            outside: Tensor = self.outside(x)
+            return outside
+        assert self._kept is not None
+        integers, scale, zero_point = self._kept
+        attributes = {"axis": self.axis} if scale.dim() == 1 else {}
+        return _dequantized(integers, scale, zero_point, attributes, x)
+
+
+class WeightQDQ(ConstantQDQ):
+    """A weight in integers.
 
     Args:
         quantizer: Its quantizer.
         axis: Of its output channels.
+        centred: Write 8 signed bits as unsigned ones around 128.
     """
 
-    def __init__(self, quantizer: Any, axis: int) -> None:
-        super().__init__()
-        self.quantizer, self.axis = quantizer, axis
-        self._kept: tuple[Tensor, Tensor, Tensor] | None = None
+    def __init__(self, quantizer: Any, axis: int, centred: bool) -> None:
+        super().__init__(quantizer, axis)
+        settings: QuantSettings = quantizer.settings_now
+        full = settings.signed and settings.bits == 8 and not settings.reduce
+        self.shift = 128 if full and centred else 0
+        signed = settings.signed and not self.shift
+        self.dtype = torch.int8 if signed else torch.uint8
 
-    def forward(self, weight: Tensor) -> Tensor:
-        """Return the weight as the integers give it."""
-        if not torch.onnx.is_in_onnx_export():
-            # Exporters run a model before they write it: what a graph holds as a
-            # constant is made here.
-            dtype = _dtype_of(self.quantizer.settings_now)
-            self._kept = (
-                self.quantizer.quantized_(weight).detach().to(dtype),
-                self.quantizer.scale.detach().float(),
-                self.quantizer.zero_point.detach().to(dtype),
-            )
-            return self.quantizer(weight)
-        assert self._kept is not None
-        integers, scale, zero_point = self._kept
-        attributes = {"axis": self.axis} if scale.dim() == 1 else {}
-        return _dequantized(integers, scale, zero_point, attributes, weight)
+    def integers(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return integers, scale and zero point as the graph keeps them."""
+        quantizer: Any = self.outside
+        integers = quantizer.quantized_(x) + self.shift
+        zero_point = quantizer.zero_point.detach() + self.shift
+        scale = quantizer.scale.detach().float()
+        return integers.to(self.dtype), scale, zero_point.to(self.dtype)
+
+
+class BiasQDQ(ConstantQDQ):
+    """A bias in integers of 32 bits, whose step is that of a product.
+
+    Args:
+        given: Quantizer of what the layer is given.
+        weight: Quantizer of its weight.
+    """
+
+    def __init__(self, given: Any, weight: Any) -> None:
+        super().__init__(nn.Identity())
+        self.scale = (given.scale.detach() * weight.scale.detach()).float()
+
+    def integers(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return integers, scale and zero point as the graph keeps them."""
+        steps = torch.round(x.double() / self.scale).clamp(_INT32.min, _INT32.max)
+        zero_point = torch.zeros_like(self.scale, dtype=torch.int32)
+        return steps.to(torch.int32), self.scale, zero_point
 
 
 def _dequantized(
@@ -89,31 +138,46 @@ def _dequantized(
     return result
 
 
-def _dtype_of(settings: QuantSettings) -> torch.dtype:
-    return torch.int8 if settings.signed else torch.uint8
-
-
 @contextmanager
 def written_as_qdq(quantizer: Any) -> Iterator[None]:
-    """Let a Quantizer write pairs into a graph that is exported meanwhile."""
+    """Let a Quantizer write pairs into a graph that is exported meanwhile.
+
+    Args:
+        quantizer: Calibrated, for the model that is exported.
+    """
     before = quantizer._steps
+    quantizer._steps = _written(quantizer)
+    try:
+        yield
+    finally:
+        quantizer._steps = before
+
+
+def _written(quantizer: Any) -> dict[Any, Step]:
+    steps: dict[Any, Step] = quantizer.steps()
+    for site, source in quantizer.places.moved.items():
+        steps.setdefault(site, Step()).output = quantizer.step_at(source).output
     made: dict[int, ActivationQDQ] = {}
 
     def pair(module: nn.Module) -> ActivationQDQ:
         return made.setdefault(id(module), ActivationQDQ(module))
 
-    quantizer._connect()
-    try:
-        for site, place in quantizer.places.moved:
-            given = quantizer.input_quantizer(site, place)
-            if given is not None:
-                quantizer.step_at(site).inputs.setdefault(place, given)
-        for step in quantizer._steps.values():
-            step.inputs = {place: pair(m) for place, m in step.inputs.items()}
-            if step.output is not None:
-                step.output = pair(step.output)
-            if step.weight is not None:
-                step.weight = WeightQDQ(step.weight, step.axis)
-        yield
-    finally:
-        quantizer._steps = before
+    for site, step in steps.items():
+        step.inputs = {place: pair(module) for place, module in step.inputs.items()}
+        if step.output is not None:
+            step.output = pair(step.output)
+        if step.weight is None:
+            continue
+        given = quantizer.input_quantizer(site)
+        one_scale = (site, 0) not in quantizer.places.mixed
+        if site.kind == "linear" and given is not None and one_scale:
+            step.bias = _bias(given, step.weight)
+        centred = quantizer.backend.centred_weights
+        step.weight = WeightQDQ(step.weight, step.axis, centred)
+    return steps
+
+
+def _bias(given: Any, weight: Any) -> BiasQDQ | None:
+    settings: QuantSettings = weight.settings_now
+    plain = settings.symmetric and settings.granularity != "group"
+    return BiasQDQ(given, weight) if plain else None

@@ -18,18 +18,19 @@ from .backends import backend_named
 from .base import BaseFakeQuantize
 from .flow import Flow, flow_of
 from .folding import Fold, fold_, folds_of
-from .functions import WEIGHTED
-from .placement import (
+from .placement import edges_of, places_of
+from .places import (
     Places,
+    forget_,
+    key_of,
     nothing_quantized,
-    places_of,
     quantizer_names,
     quantizer_of_input,
     rename_output_,
 )
 from .recipe import Recipe
 from .sites import Site
-from .steps import Listener, QuantizedRun, Step
+from .steps import Listener, QuantizedRun, Step, steps_of
 
 
 class NothingQuantizedError(ValueError):
@@ -124,7 +125,7 @@ class Quantizer(nn.Module):
         if not self.places.weights:
             raise NothingQuantizedError(nothing_quantized(model, self.places))
         self._build(flow)
-        self._connect()
+        self._steps = self.steps()
         model.register_forward_pre_hook(self._enter)
         model.register_forward_hook(self._leave, always_call=True)
         reference = next(model.parameters())
@@ -136,7 +137,7 @@ class Quantizer(nn.Module):
         for fold in self.folds:
             rename_output_(self.places, fold.norm, fold.layer)
         self.folds = []
-        self._connect()
+        self._steps = self.steps()
 
     def mode_(self, observing: bool, quantizing: bool) -> None:
         """Say what all quantizers do with what they see.
@@ -186,67 +187,50 @@ class Quantizer(nn.Module):
     def input_quantizer(self, site: Site, place: int = 0) -> Any:
         """Return the quantizer of what a site is given, None if there is none."""
         name = quantizer_of_input(self.places, site, place)
-        return None if name is None else self.activations[_key(name)]
+        return None if name is None else self.activations[key_of(name)]
 
     def layers(self) -> list[Site]:
         """Return the sites with a quantized weight, in the order of the run."""
         return list(self.places.weights)
 
     def _build(self, flow: Flow) -> None:
-        order = [call.site for call in flow.calls if call.kind in WEIGHTED]
-        edges = {order[0].module, order[-1].module}
+        edges = edges_of(flow)
         for site, weight in self.places.weights.items():
             made = self.recipe.weight_quantizer(site, weight.axis, site.module in edges)
-            self.weights[_key(f"{site}")] = made
+            self.weights[key_of(f"{site}")] = made
         if self.recipe.activation is None:
             self.places.inputs.clear()
             self.places.outputs.clear()
         at = {name: site for site, name in self.places.outputs.items()}
         at |= {name: site for (site, _), name in self.places.inputs.items()}
-        last = self._inputs_of_edges(flow, edges)
+        given = {
+            quantizer_of_input(self.places, s)
+            for s in self.layers()
+            if s.module in edges
+        }
         for name in quantizer_names(self.places):
-            made = self.recipe.activation_quantizer(at[name], name in last)
-            self.activations[_key(name)] = made
+            made = self.recipe.activation_quantizer(at[name], name in given)
+            self.activations[key_of(name)] = made
 
-    def _inputs_of_edges(self, flow: Flow, edges: set[str]) -> set[str | None]:
-        """Return the quantizers of what the first and the last layer are given."""
-        found: set[str | None] = set()
-        for call in flow.calls:
-            if call.kind in WEIGHTED and call.site.module in edges:
-                found.add(quantizer_of_input(self.places, call.site))
-        return found
+    def steps(self) -> dict[Site, Step]:
+        """Return the quantizers at all sites, made anew."""
+        return steps_of(self.places, self.weights, self.activations, self.folds)
 
-    def _connect(self) -> None:
-        """Make the steps of what is in the places."""
-        steps: dict[Site, Step] = {}
+    def drop_(self, unseen: Mapping[str, set[str]]) -> list[Site]:
+        """Take quantizers away; return the sites that had one.
 
-        def step(site: Site) -> Step:
-            return steps.setdefault(site, Step())
-
-        for site, name in self.places.outputs.items():
-            step(site).output = self.activations[_key(name)]
-        for (site, place), name in self.places.inputs.items():
-            step(site).inputs[place] = self.activations[_key(name)]
-        folds = {fold.layer: fold for fold in self.folds}
-        for site, weight in self.places.weights.items():
-            one = step(site)
-            one.weight, one.axis = self.weights[_key(f"{site}")], weight.axis
-            one.fold = folds.get(site)
-        self._steps = steps
-
-    def drop_(self, names: set[str]) -> list[Site]:
-        """Take quantizers of activations away; return the sites that had one."""
-        places = self.places
-        outputs = {s for s, n in places.outputs.items() if _key(n) in names}
-        inputs = {p for p, n in places.inputs.items() if _key(n) in names}
-        for name in names:
-            del self.activations[name]
-        for site in outputs:
-            del places.outputs[site]
-        for place in inputs:
-            del places.inputs[place]
-        self._connect()
-        return sorted(outputs | {site for site, _ in inputs})
+        Args:
+            unseen: By part, ``weights`` or ``activations``, keys of its quantizers.
+        """
+        weights, activations = unseen["weights"], unseen["activations"]
+        layers = {site for site in self.layers() if key_of(f"{site}") in weights}
+        names = {n for n in quantizer_names(self.places) if key_of(n) in activations}
+        sites = forget_(self.places, names, layers)
+        for part, keys in unseen.items():
+            for key in keys:
+                del getattr(self, part)[key]
+        self._steps = self.steps()
+        return sorted(sites)
 
     def _enter(self, model: nn.Module, *_: Any) -> None:
         run = QuantizedRun(model, self._steps, self._listener).following()
@@ -264,7 +248,3 @@ def quantizer_of(model: nn.Module) -> Quantizer | None:
         if isinstance(owner, Quantizer):
             return owner
     return None
-
-
-def _key(name: str) -> str:
-    return name.replace(".", "/")  # names of modules have no dots

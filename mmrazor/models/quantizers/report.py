@@ -129,7 +129,7 @@ def quant_report(
         quantizer.backend.name,
         tuple(layers),
         whole,
-        whole - sum(_saved(model, quantizer, site) for site in quantizer.layers()),
+        whole - _saved_bytes(model, quantizer),
     )
 
 
@@ -187,15 +187,19 @@ def _numbers(quantizer: Quantizer, site: Site) -> dict[str, Any]:
     return found
 
 
-def _saved(model: nn.Module, quantizer: Quantizer, site: Site) -> int:
-    name = quantizer.places.weights[site].name
-    step = quantizer.step_at(site)
-    if name is None or step.weight is None:
-        return 0
-    weight = model.get_parameter(name)
-    now = num_bytes(weight.numel(), step.weight.settings_now.bits)
-    scales = 4 * step.weight.scale.numel()
-    return weight.numel() * weight.element_size() - now - scales
+def _saved_bytes(model: nn.Module, quantizer: Quantizer) -> int:
+    """Return by how much parameters are smaller; one that is shared counts once."""
+    left = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    saved = 0
+    for site, weight in quantizer.places.weights.items():
+        numel = min(weight.numel, left.get(weight.parameter or "", 0))
+        if not numel or weight.parameter is None:
+            continue
+        left[weight.parameter] -= numel
+        kept: Any = quantizer.step_at(site).weight
+        now = num_bytes(numel, kept.settings_now.bits) + 4 * kept.scale.numel()
+        saved += numel * model.get_parameter(weight.parameter).element_size() - now
+    return saved
 
 
 def _text(number: float | None, form: str) -> str:

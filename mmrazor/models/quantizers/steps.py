@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .folding import Fold, along
+from .places import Places, key_of
 from .sites import Site, SiteMode, flat_tensors, with_tensors
 
 #: Hears of a site, the tensors it is given and what it returns.
@@ -29,13 +32,15 @@ class Step:
         weight: Of the second tensor.
         axis: Of the weight's output channels.
         fold: The batch norm behind a layer whose weight is quantized as if folded.
-        output: Of what is returned, or of its first tensor.
+        bias: Of the third tensor, if the first has two axes.
+        output: Of what is returned, or of each tensor of real numbers in it.
     """
 
     inputs: dict[int, nn.Module] = field(default_factory=dict)
     weight: Any = None
     axis: int = 0
     fold: Fold | None = None
+    bias: nn.Module | None = None
     output: nn.Module | None = None
 
     def given(self, model: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
@@ -48,6 +53,8 @@ class Step:
                 return self.inputs[place](tensor)
             if place == 1 and self.weight is not None:
                 return self._weight(model, tensor)
+            if place == 2 and self.bias is not None and args[0].dim() == 2:
+                return self.bias(tensor)
             return tensor
 
         return with_tensors(args, kwargs, change)
@@ -58,7 +65,10 @@ class Step:
             return result
         if isinstance(result, Tensor):
             return self.output(result)
-        return type(result)((self.output(result[0]), *result[1:]))
+        output = self.output
+        return type(result)(
+            [output(item) if item.is_floating_point() else item for item in result]
+        )
 
     def _weight(self, model: nn.Module, weight: Tensor) -> Tensor:
         assert self.weight is not None
@@ -67,6 +77,33 @@ class Step:
         factor = along(self.fold.factor(model), self.axis, weight)
         result = self.weight(weight * factor)
         return result / torch.where(factor == 0, 1, factor)
+
+
+def steps_of(
+    places: Places,
+    weights: nn.ModuleDict,
+    activations: nn.ModuleDict,
+    folds: Iterable[Fold] = (),
+) -> dict[Site, Step]:
+    """Return the steps of what stands in the places.
+
+    Args:
+        places: Where quantizers stand.
+        weights: Quantizers of weights, by the key of the site.
+        activations: Quantizers of activations, by the key of their name.
+        folds: Batch norms that are not folded yet.
+    """
+    steps: defaultdict[Site, Step] = defaultdict(Step)
+    for site, name in places.outputs.items():
+        steps[site].output = activations[key_of(name)]
+    for (site, place), name in places.inputs.items():
+        steps[site].inputs[place] = activations[key_of(name)]
+    behind = {fold.layer: fold for fold in folds}
+    for site, weight in places.weights.items():
+        step = steps[site]
+        step.weight, step.axis = weights[key_of(f"{site}")], weight.axis
+        step.fold = behind.get(site)
+    return dict(steps)
 
 
 class QuantizedRun(SiteMode):
@@ -90,16 +127,22 @@ class QuantizedRun(SiteMode):
     def called(self, site: Site, func: Callable, args: tuple, kwargs: dict) -> Any:
         """Make the call, quantized if there is something to do at the site."""
         step = self._steps.get(site)
-        if step is None and self._listener is None:
-            return func(*args, **kwargs)
         if step is None:
             result = func(*args, **kwargs)
         else:
-            try:
+            with _naming(site):
                 args, kwargs = step.given(self._model, args, kwargs)
-                result = step.returned(func(*args, **kwargs))
-            except (ValueError, QuantizedRunError) as err:
-                raise QuantizedRunError(f"At '{site}': {err}") from err
+            result = func(*args, **kwargs)
+            with _naming(site):
+                result = step.returned(result)
         if self._listener is not None:
             self._listener(site, flat_tensors(args, kwargs), result)
         return result
+
+
+@contextmanager
+def _naming(site: Site) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, ValueError) as err:
+        raise QuantizedRunError(f"At '{site}': {err}") from err
