@@ -6,6 +6,7 @@ from .calibration import calibrate_
 from .fake_quantize import FakeQuantize
 from .lsq import LearnedStepSize
 from .measures import num_bytes, sqnr_db
+from .methods import GPTQ, LayerError, PostTrainingMethod
 from .numeric import dequantized, fake_quantized, quantized, scale_and_zero_point
 from .observers import (
     EntropyObserver,
@@ -25,11 +26,13 @@ from .steps import QuantizedRunError
 
 __all__ = [
     "BACKENDS",
+    "GPTQ",
     "Backend",
     "BaseFakeQuantize",
     "EntropyObserver",
     "FakeQuantize",
     "LSQObserver",
+    "LayerError",
     "LayerReport",
     "LearnedStepSize",
     "MSEObserver",
@@ -38,6 +41,7 @@ __all__ = [
     "NothingQuantizedError",
     "Observer",
     "PercentileObserver",
+    "PostTrainingMethod",
     "QuantReport",
     "QuantSettings",
     "QuantizedRunError",

@@ -22,9 +22,7 @@ def as_original(model: nn.Module, quantizer: Quantizer) -> Iterator[None]:
         yield
 
 
-def changed_(
-    model: nn.Module, quantizer: Quantizer, name: str, values: Tensor
-) -> None:
+def changed_(model: nn.Module, quantizer: Quantizer, name: str, values: Tensor) -> None:
     """Give a parameter new values and keep the float ones.
 
     Args:

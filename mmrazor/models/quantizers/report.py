@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...core.forward import call_model, evaluating
 from .measures import num_bytes, sqnr_db
+from .originals import as_original
 from .quantizer import Quantizer
 from .sites import Site
 
@@ -140,7 +141,7 @@ def layer_sqnr(
     run: Callable[[nn.Module, Any], Any] = call_model,
 ) -> dict[Site, float]:
     """Return how far each layer's output is from the float model's, in decibels."""
-    with quantizer.in_float():
+    with as_original(model, quantizer):
         wanted = _outputs(model, quantizer, batch, run)
     found = _outputs(model, quantizer, batch, run)
     return {

@@ -1,0 +1,232 @@
+"""The weights that methods change, and the calls that multiply with them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from ....core.forward import evaluating
+from ..base import BaseFakeQuantize
+from ..flow import Call, Flow, flow_of
+from ..numeric import dequantized
+from ..originals import changed_
+from ..quantizer import Quantizer
+from ..shapes import spread
+from ..sites import Site, with_tensors
+from .products import Product
+
+
+@dataclass(frozen=True)
+class LayerCall:
+    """A call of torch that can be made again.
+
+    Args:
+        func: What is called.
+        args: Positional arguments, with empty tensors.
+        kwargs: Keyword arguments, with empty tensors.
+    """
+
+    func: Callable
+    args: tuple
+    kwargs: dict
+
+    @classmethod
+    def of(cls, call: Call) -> LayerCall:
+        """Return it from the call of a run, without what it was given there."""
+        nothing = torch.empty(0)
+        return cls(call.func, *with_tensors(call.args, call.kwargs, lambda *_: nothing))
+
+    def __call__(self, *tensors: Tensor) -> Any:
+        """Make the call with other tensors in place of those that it was given."""
+        args, kwargs = with_tensors(
+            self.args, self.kwargs, lambda place, _: tensors[place]
+        )
+        return self.func(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class WeightLayer:
+    """A quantized weight and all calls that multiply with it.
+
+    Args:
+        name: Of the parameter.
+        quantizer: Of the weight.
+        calls: By site.
+        activations: By site, what is called on the result and on nothing else than it:
+            clamps, such as ReLU, that a runtime computes together with the layer.
+        products: By site, how the call is a product.
+        number: Of the calls in one run of the example.
+    """
+
+    name: str
+    quantizer: BaseFakeQuantize
+    calls: dict[Site, LayerCall] = field(default_factory=dict)
+    activations: dict[Site, list[LayerCall]] = field(default_factory=dict)
+    products: dict[Site, Product] = field(default_factory=dict)
+    number: int = 0
+
+    @property
+    def text(self) -> str:
+        """Name of the layer in reports."""
+        return f"{next(iter(self.calls))}"
+
+    def grid(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the step and the zero point of each element of the weight."""
+        module = self.quantizer
+        both = (module.scale, module.zero_point)
+        found = [
+            spread(v, weight, module.settings_now, module.axis).expand_as(weight)
+            for v in both
+        ]
+        return found[0], found[1]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a call was given and returned, detached and copied.
+
+    Args:
+        site: Of the call.
+        given: Its tensors, quantized if the model was.
+        result: What it returned.
+    """
+
+    site: Site
+    given: list[Tensor]
+    result: Tensor
+
+
+def weight_layers(
+    model: nn.Module,
+    quantizer: Quantizer,
+    batch: Any,
+    run: Callable[[nn.Module, Any], Any],
+) -> list[WeightLayer]:
+    """Return the weights that can be changed, in the order of the run.
+
+    A warning names those that cannot: a forward computes them from parameters, or they
+    are rounded in several ways.
+
+    Args:
+        model: The model.
+        quantizer: Prepared for it.
+        batch: What to run it on once.
+        run: Runs it.
+    """
+    with quantizer.in_float():
+        flow = flow_of(model, batch, run)
+    layers: dict[str, WeightLayer] = {}
+    numbers: dict[str, int] = {}
+    skipped: dict[Site, str] = {}
+    for call in flow.calls:
+        where = quantizer.places.weights.get(call.site)
+        if where is None:
+            continue
+        if where.name is None:
+            skipped[call.site] = "its weight is computed as the model runs"
+            continue
+        module: Any = quantizer.step_at(call.site).weight
+        layer = layers.setdefault(where.name, WeightLayer(where.name, module))
+        if not _agree(layer.quantizer, module):
+            skipped[call.site] = f"{where.name} is rounded in several ways"
+        numbers[where.name] = numbers.get(where.name, 0) + 1
+        layer.calls[call.site] = LayerCall.of(call)
+        layer.activations[call.site] = list(_activations(call, flow))
+        axes = model.get_parameter(where.name).dim() - 2
+        layer.products[call.site] = Product.of(call.kind, call.args, call.kwargs, axes)
+    if skipped:
+        reasons = "; ".join(f"'{site}': {why}" for site, why in skipped.items())
+        print_log(
+            f"Weights that stay rounded to nearest: {reasons}.",
+            logger="current",
+            level=logging.WARNING,
+        )
+    return [
+        WeightLayer(
+            name, la.quantizer, la.calls, la.activations, la.products, numbers[name]
+        )
+        for name, la in layers.items()
+        if not la.calls.keys() & skipped.keys()
+    ]
+
+
+def heard(
+    model: nn.Module,
+    quantizer: Quantizer,
+    layer: WeightLayer,
+    batch: Any,
+    run: Callable[[nn.Module, Any], Any],
+) -> list[Heard]:
+    """Run a model on a batch, as far as a layer, and return what its calls saw.
+
+    Args:
+        model: The model, as it is to run: in float or quantized.
+        quantizer: Prepared for it.
+        layer: The layer.
+        batch: What to run it on.
+        run: Runs it.
+    """
+    found: list[Heard] = []
+
+    def listen(site: Site, given: list[Tensor], result: Any) -> None:
+        if site not in layer.calls:
+            return
+        copies = [tensor.detach().clone() for tensor in given]
+        found.append(Heard(site, copies, result.detach().clone()))
+        if len(found) == layer.number:
+            raise _Heard
+
+    with evaluating(model), quantizer.listening(listen), suppress(_Heard):
+        run(model, batch)
+    return found
+
+
+class _Heard(Exception):
+    """The layer has made its last call."""
+
+
+def baked_(
+    model: nn.Module, quantizer: Quantizer, layer: WeightLayer, integers: Tensor
+) -> None:
+    """Give a weight the numbers that integers stand for; the float ones are kept.
+
+    Args:
+        model: The model.
+        quantizer: Prepared for it, and calibrated.
+        layer: The layer.
+        integers: In the shape of its weight.
+    """
+    module = layer.quantizer
+    weight = model.get_parameter(layer.name)
+    group = module.settings_now.group_size
+    numbers = (module.scale, module.zero_point, module.axis, group)
+    with torch.no_grad():
+        values = module.rounded(dequantized(integers, *numbers).to(weight.dtype))
+    changed_(model, quantizer, layer.name, values)
+
+
+def _agree(one: BaseFakeQuantize, other: BaseFakeQuantize) -> bool:
+    if one is other:
+        return True
+    if one.settings_now != other.settings_now:
+        return False
+    pairs = ((one.scale, other.scale), (one.zero_point, other.zero_point))
+    return all(torch.equal(*pair) for pair in pairs)
+
+
+def _activations(call: Call, flow: Flow) -> Iterator[LayerCall]:
+    value = call.outputs[0]
+    following = flow.sole_user(value)
+    while following is not None and following.kind == "clamp":
+        if len(following.inputs) != 1:
+            return
+        yield LayerCall.of(following)
+        value = following.outputs[0]
+        following = flow.sole_user(value)
