@@ -94,17 +94,19 @@ class BaseFakeQuantize(LazyTensors, Mutable):
             self._begin_(x)
         return self.rounded(x)
 
-    def observe_end_(self) -> None:
-        """Take the range of what all processes have seen, and forget the data.
+    def observe_end_(self, forget: bool = True) -> None:
+        """Take the range of what all processes have seen; each of them must call it.
 
-        Each of them must call it, also one that has seen nothing.
+        Args:
+            forget: Forget the data. Without it, the observer may go on from there.
 
         Raises:
             RuntimeError: If none of them has seen any.
         """
         self.observer.sync_()
         self._take_range_()
-        self.observer.reset_()
+        if forget:
+            self.observer.reset_()
         self.observing = False
 
     def set_range_(self, low: Tensor | float, high: Tensor | float) -> None:
@@ -156,7 +158,7 @@ class BaseFakeQuantize(LazyTensors, Mutable):
     @property
     def zero_point(self) -> Tensor:
         """Integer that stands for 0, in the same shape."""
-        return self._now("zero_points")
+        return self._now("zero_points").round()  # averaged ones have fractions
 
     @torch.no_grad()
     def quantized_(self, x: Tensor) -> Tensor:

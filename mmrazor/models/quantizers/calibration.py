@@ -22,6 +22,7 @@ def calibrate_(
     batches: Iterable[Any],
     run: Callable[[nn.Module, Any], Any] = call_model,
     advance: Callable[[], None] = lambda: None,
+    forget: bool = True,
 ) -> None:
     """Find the ranges on data in float, and quantize from then on.
 
@@ -33,6 +34,7 @@ def calibrate_(
         batches: What to run it on.
         run: Runs the model on a batch.
         advance: Called after each batch.
+        forget: As for :meth:`~.base.BaseFakeQuantize.observe_end_`.
 
     Raises:
         ValueError: If there is no batch, or it is not what the model takes.
@@ -51,7 +53,7 @@ def calibrate_(
                 )
                 raise kind(f"Calibration stopped in batch {number}: {err}") from err
             if number == 1:
-                _end_weights_(quantizer)
+                _end_weights_(quantizer, forget)
             advance()
     if not number:
         raise ValueError(
@@ -69,16 +71,16 @@ def calibrate_(
         )
     for module in quantizer.quantizers():
         if module.observing:
-            module.observe_end_()
+            module.observe_end_(forget)
     quantizer.mode_(observing=False, quantizing=True)
 
 
-def _end_weights_(quantizer: Quantizer) -> None:
+def _end_weights_(quantizer: Quantizer, forget: bool) -> None:
     """Take the ranges of the weights that were seen: they do not change."""
     unseen = _unseen(quantizer, "weights")
     for key, module in quantizer.weights.items():
         if isinstance(module, BaseFakeQuantize) and key not in unseen:
-            module.observe_end_()
+            module.observe_end_(forget)
 
 
 def _unseen(quantizer: Quantizer, part: str) -> set[str]:

@@ -72,6 +72,10 @@ class LearnedStepSize(BaseFakeQuantize):
             self.observer.check(self.settings_now)
         self.scales = nn.Parameter(torch.ones(len(self._settings)))
 
+    def observe_end_(self, forget: bool = True) -> None:
+        """Take the first steps; from then on they are trained, and nobody observes."""
+        super().observe_end_()
+
     def rounded(self, x: Tensor) -> Tensor:
         """Return the nearest numbers that have an integer."""
         settings = self.settings_now

@@ -91,6 +91,12 @@ def rename_output_(places: Places, old: Site, new: Site) -> None:
     """Let the quantizer of one site's output stand at another that makes the same."""
     if old in places.outputs:
         places.outputs[new] = places.outputs.pop(old)
+        for site, name in places.outputs.items():
+            if name == f"{old}":  # others may share it
+                places.outputs[site] = f"{new}"
+        for where, name in places.inputs.items():
+            if name == f"{old}":
+                places.inputs[where] = f"{new}"
     for where, source in places.sources.items():
         if source == old:
             places.sources[where] = new

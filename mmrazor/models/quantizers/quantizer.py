@@ -15,9 +15,10 @@ from ...core.graph import example_inputs
 from ...registry import MODELS
 from .attention import open_attention_
 from .backends import backend_named
-from .base import BaseFakeQuantize
 from .flow import Flow, flow_of
 from .folding import Fold, fold_, folds_of
+from .loading import accept_float_weights_, norms_of
+from .parts import Parts
 from .placement import edges_of, places_of
 from .places import (
     Places,
@@ -38,7 +39,7 @@ class NothingQuantizedError(ValueError):
 
 
 @MODELS.register_module()
-class Quantizer(nn.Module):
+class Quantizer(Parts):
     """Quantize weights and activations of a model where a backend computes in integers.
 
     A run on example inputs tells which calls of torch the model makes; quantizers stand
@@ -82,8 +83,6 @@ class Quantizer(nn.Module):
         self.recipe = Recipe(self.backend, weight, activation, overrides, edges)
         self.ignore, self.folds_at_once = tuple(ignore), fold
         self.image_size = None if image_size is None else tuple(image_size)
-        self.weights = nn.ModuleDict()
-        self.activations = nn.ModuleDict()
         self.places = Places()
         self.folds: list[Fold] = []
         self.originals: dict[str, Tensor] = {}
@@ -133,21 +132,16 @@ class Quantizer(nn.Module):
 
     def fold_(self, model: nn.Module) -> None:
         """Fold the batch norms that are not folded yet."""
+        folded = norms_of(model, self.folds)
         fold_(model, self.folds)
+        accept_float_weights_(model, folded)
         for fold in self.folds:
             rename_output_(self.places, fold.norm, fold.layer)
+            old, new = key_of(f"{fold.norm}"), key_of(f"{fold.layer}")
+            if old in self.activations:  # named as if there had been no norm
+                self.activations[new] = self.activations.pop(old)
         self.folds = []
         self._steps = self.steps()
-
-    def mode_(self, observing: bool, quantizing: bool) -> None:
-        """Say what all quantizers do with what they see.
-
-        Args:
-            observing: Take note of its range.
-            quantizing: Round it.
-        """
-        for module in self.quantizers():
-            module.observing, module.quantizing = observing, quantizing
 
     @contextmanager
     def listening(self, listener: Listener) -> Iterator[None]:
@@ -157,28 +151,6 @@ class Quantizer(nn.Module):
             yield
         finally:
             self._listener = before
-
-    @contextmanager
-    def in_float(self) -> Iterator[None]:
-        """Let the model run in float for a while."""
-        modules = self.quantizers()
-        before = [(module, module.observing, module.quantizing) for module in modules]
-        self.mode_(observing=False, quantizing=False)
-        try:
-            yield
-        finally:
-            for module, observing, quantizing in before:
-                module.observing, module.quantizing = observing, quantizing
-
-    def quantizers(self, part: str | None = None) -> list[BaseFakeQuantize]:
-        """Return the quantizers of ``weights``, of ``activations`` or all of them."""
-        names = ("weights", "activations") if part is None else (part,)
-        return [
-            module
-            for name in names
-            for module in getattr(self, name).values()
-            if isinstance(module, BaseFakeQuantize)
-        ]
 
     def step_at(self, site: Site) -> Step:
         """Return the quantizers at a site."""
@@ -242,9 +214,10 @@ class Quantizer(nn.Module):
 
 
 def quantizer_of(model: nn.Module) -> Quantizer | None:
-    """Return the Quantizer that steps in when a model runs, if there is one."""
-    for hook in model._forward_pre_hooks.values():
-        owner = getattr(hook, "__self__", None)
-        if isinstance(owner, Quantizer):
-            return owner
+    """Return the Quantizer that steps in when a model, or a part, runs, if there is."""
+    for module in model.modules():
+        for hook in module._forward_pre_hooks.values():
+            owner = getattr(hook, "__self__", None)
+            if isinstance(owner, Quantizer):
+                return owner
     return None
