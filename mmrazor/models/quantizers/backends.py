@@ -1,10 +1,10 @@
 # What runtimes compute in integers, from their documentation and from looking at the
 # graphs that they make of ours. A backend is data: a new one is an entry in the table.
 # ONNX Runtime (1.32, x86 without VNNI) adds products of unsigned activations and signed
-# weights in 16 bits that saturate: a convolution with weights up to 127 was off by 58 of
-# 255 steps, and a ResNet-18 that should be 28.4 dB from float was 25.2. Weights written
-# as unsigned around 128 are exact at any size, in 1.0 to 1.4 times the time of a layer.
-# reduce=True (7 bits) is exact too, as fast as signed weights, and 24.6 dB from float.
+# weights in 16 bits that saturate: a convolution with weights up to 127 was off by 58
+# of 255 steps, and a ResNet-18 that should be 28.4 dB from float was 25.2. Weights
+# written as unsigned around 128 are exact at any size, in 1.0 to 1.4 times the time of
+# a layer. reduce=True (7 bits) is exact too, as fast as before, and 24.6 dB from float.
 """Backends: what is quantized, how, and what shares a scale."""
 
 from __future__ import annotations

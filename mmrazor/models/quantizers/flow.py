@@ -1,5 +1,7 @@
 # The calls of one eager run, as a graph: which value comes from which call. Operations
-# in place give a new value to the same tensor.
+# in place give a new value to the same tensor. What they return is another object here,
+# which tells who reads that (`x = x.relu_()`) from who reads the changed tensor: to the
+# latter, what a quantizer does with the result is lost.
 """Which call of torch makes what another one uses."""
 
 from __future__ import annotations
@@ -97,7 +99,7 @@ def flow_of(
     mode = _FlowMode(model)
     with running_plain(model), mode.following():
         output = run(model, inputs)
-    results = {mode.numbers.get(id(tensor)) for tensor in tensors_in(output)}
+    results = frozenset(mode.number(tensor) for tensor in tensors_in(output))
     makers: dict[int, Call] = {}
     users: defaultdict[int, list[tuple[Call, int]]] = defaultdict(list)
     for call in mode.calls:
@@ -108,7 +110,7 @@ def flow_of(
         tuple(mode.calls),
         mode.names,
         frozenset(mode.floats),
-        frozenset(r for r in results if r is not None),
+        results,
         makers,
         dict(users),
     )
@@ -120,9 +122,10 @@ class _FlowMode(SiteMode):
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
         self.calls: list[Call] = []
-        self.numbers: dict[int, int] = {}
+        self._numbers: dict[int, int] = {}
         self.names: dict[int, str] = {}
         self.floats: set[int] = set()
+        self._changed: dict[int, tuple[int, str]] = {}
         self._kept: list[Tensor] = []  # so that no other tensor gets the id of one
         for name, tensor in (*model.named_parameters(), *model.named_buffers()):
             self.names[self._new(tensor)] = name
@@ -130,8 +133,14 @@ class _FlowMode(SiteMode):
     def called(self, site: Site, func: Callable, args: tuple, kwargs: dict) -> Any:
         """Make the call and take note of it."""
         given = flat_tensors(args, kwargs)
-        inputs = tuple([self._number(tensor) for tensor in given])
+        inputs = tuple([self.number(tensor) for tensor in given])
+        version = given[0]._version if given else 0
         result = func(*args, **kwargs)
+        in_place = bool(given) and result is given[0]
+        if in_place and given[0]._version == version:
+            return result  # as contiguous() and to() often do: nothing
+        if in_place:
+            result = given[0].view_as(given[0])
         outputs = list(_tensors(result))
         if getattr(func, "__name__", "") == "__setitem__":
             outputs = given[:1]
@@ -139,19 +148,32 @@ class _FlowMode(SiteMode):
             return result
         macs = num_macs(site.kind, given, outputs[0])
         made = tuple([self._new(tensor) for tensor in outputs])
+        if in_place:
+            self._changed[id(given[0])] = made[0], site.module
         self.calls.append(Call(site, inputs, made, func, args, kwargs, macs))
         return result
 
-    def _number(self, tensor: Tensor) -> int:
-        number = self.numbers.get(id(tensor))
-        return self._new(tensor) if number is None else number
+    def number(self, tensor: Tensor) -> int:
+        """Return the number of the value that a tensor has now."""
+        value, module = self._changed.pop(id(tensor), (None, ""))
+        if value is not None:  # read behind an operation in place
+            number = self._new(tensor)
+            site = Site(module, "other", -1)
+            self.calls.append(Call(site, (value,), (number,), _read, (tensor,), {}))
+            return number
+        known = self._numbers.get(id(tensor))
+        return self._new(tensor) if known is None else known
 
     def _new(self, tensor: Tensor) -> int:
-        number = self.numbers[id(tensor)] = len(self._kept)
+        number = self._numbers[id(tensor)] = len(self._kept)
         self._kept.append(tensor)
         if tensor.is_floating_point():
             self.floats.add(number)
         return number
+
+
+def _read(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 def _tensors(result: Any) -> Iterator[Tensor]:

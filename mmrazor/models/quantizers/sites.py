@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -25,12 +25,14 @@ class Site:
     """A place in a model's code that calls torch.
 
     A module that is called several times, such as the head of a detector, has the
-    same sites each time.
+    same sites each time. One without parameters, such as a ReLU that a block calls
+    behind each of its layers, has sites of their own in each of its calls.
 
     Args:
         module: Name of the module whose forward makes the call.
         kind: Of the function, see :func:`~.functions.kind_of`.
-        index: How many of this kind the same forward has called before.
+        index: How many of this kind the same forward has called before; that of all
+            calls of a module without parameters in one forward of its caller.
 
     Example:
         >>> str(Site('backbone.layer1.0', 'add', 0))
@@ -48,6 +50,15 @@ class Site:
         return f"{self.module}:{self.kind}{number}"
 
 
+@dataclass
+class _Forward:
+    """A forward that runs: what it has called, itself and in modules without state."""
+
+    module: str
+    calls: Counter[str] = field(default_factory=Counter)
+    inside: dict[str, _Forward] = field(default_factory=dict)
+
+
 class SiteMode(TorchFunctionMode, ABC):
     """See every call of torch that has a kind, with its site.
 
@@ -63,7 +74,8 @@ class SiteMode(TorchFunctionMode, ABC):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self._names = {module: name for name, module in model.named_modules()}
-        self._stack: list[tuple[str, Counter[str]]] = [("", Counter())]
+        self._with_state = _with_state(model)
+        self._stack = [_Forward("")]
 
     @abstractmethod
     def called(self, site: Site, func: Callable, args: tuple, kwargs: dict) -> Any:
@@ -79,19 +91,23 @@ class SiteMode(TorchFunctionMode, ABC):
         if kind == "attention":  # its matrix products are sites of their own
             with self:
                 return plain_attention(*args, **kwargs)
-        module, counts = self._stack[-1]
-        site = Site(module, kind, counts[kind])
-        counts[kind] += 1
+        forward = self._stack[-1]
+        site = Site(forward.module, kind, forward.calls[kind])
+        forward.calls[kind] += 1
         return self.called(site, func, args, kwargs)
 
     def enter_module(self, module: nn.Module, *_: Any) -> None:
         """Take note that a module's forward begins; a forward pre-hook."""
-        self._stack.append((self._names[module], Counter()))
+        name = self._names[module]
+        forward = _Forward(name)
+        if name not in self._with_state:
+            forward = self._stack[-1].inside.setdefault(name, forward)
+        self._stack.append(forward)
 
     def leave_module(self, module: nn.Module, *_: Any) -> None:
         """Take note that it ends, also if it raises; a forward hook."""
         name = self._names[module]
-        while self._stack.pop()[0] != name:
+        while self._stack.pop().module != name:
             pass
 
     @contextmanager
@@ -112,10 +128,26 @@ class SiteMode(TorchFunctionMode, ABC):
                 handle.remove()
 
 
+def _with_state(model: nn.Module) -> set[str]:
+    """Return the names of modules that hold parameters or buffers, also inside."""
+    owned = [
+        name.rpartition(".")[0]
+        for tensors in (model.named_parameters, model.named_buffers)
+        for name, _ in tensors(remove_duplicate=False)
+    ]
+    found: set[str] = set()
+    for name in owned:
+        while name not in found:
+            found.add(name)
+            name = name.rpartition(".")[0]
+    return found
+
+
 def flat_tensors(args: tuple, kwargs: dict) -> list[Tensor]:
     """Return the tensors that a call is given, those in lists too, in order.
 
     Example:
+        >>> import torch
         >>> x = torch.zeros(1)
         >>> len(flat_tensors(([x, x], 3), {'out': x}))
         3
