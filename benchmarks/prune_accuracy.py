@@ -101,7 +101,7 @@ def run_all(
 
 def plan_of(args: argparse.Namespace) -> Plan:
     """Return the sizes, with what the command line changes."""
-    names = ("dense_steps", "steps", "test_images")
+    names = ("dense_steps", "steps", "test_images", "min_keep")
     given = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
     return replace(FULL if args.full else QUICK, **given)
 
@@ -123,6 +123,9 @@ def main() -> int:
     parser.add_argument("--dense-steps", type=int, help="of the dense networks")
     parser.add_argument("--steps", type=int, help="of everything that follows")
     parser.add_argument("--test-images", type=int, help="of 10000")
+    parser.add_argument(
+        "--min-keep", type=float, help="share of every group that stays at least"
+    )
     parser.add_argument("--epochs", type=int, default=12, help="of detectors")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument(

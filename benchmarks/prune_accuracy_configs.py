@@ -28,6 +28,7 @@ class Plan:
             for every method and for the dense control alike.
         test_images: Images to validate on.
         workers: Loader processes.
+        min_keep: Share of every group that a pruner leaves at least; None: its default.
     """
 
     resnet: tuple[int, int]
@@ -37,6 +38,7 @@ class Plan:
     steps: int
     test_images: int
     workers: int
+    min_keep: float | None = None
 
 
 QUICK = Plan((18, 16), 0.5, 64, 1500, 200, test_images=10_000, workers=0)
@@ -172,6 +174,8 @@ def run_config(run: Run, plan: Plan, packed: Path, dense: str | None = None) -> 
             model = dict(type="mmrazor.Compress")
         else:
             model = METHODS[run.method](run.budget, steps)
+            if plan.min_keep is not None:
+                model["pruner"]["min_keep"] = plan.min_keep
         model["architecture"] = trained
     if run.kd:
         model.update(teacher=trained, distiller=dict(losses=KD))
