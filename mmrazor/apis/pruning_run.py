@@ -57,12 +57,12 @@ def set_pruning_(cfg: Config) -> None:
         return
     hook = kind.training_hook
     hooks = list(cfg.get("custom_hooks") or [])
-    if _short(hook) not in [_short(_type_of(one)) for one in hooks]:
+    if short_name(hook) not in [short_name(type_of(one)) for one in hooks]:
         cfg.custom_hooks = [*hooks, {"type": hook}]
     takes_size = "image_size" in inspect.signature(kind).parameters
     given = isinstance(pruner, dict) and pruner.get("image_size")
     if takes_size and cfg.get("train_cfg") and not given:
-        _set_image_size_(cfg, pruner)
+        set_image_size_(cfg, pruner, "pruner")
 
 
 def training_pruner(model: Mapping[str, Any]) -> Any:
@@ -74,7 +74,7 @@ def training_pruner(model: Mapping[str, Any]) -> Any:
     pruner = model.get("pruner")
     if pruner is None:
         return None
-    named = _type_of(pruner) or getattr(_class_of(model), "pruner_type", "")
+    named = type_of(pruner) or getattr(_class_of(model), "pruner_type", "")
     kind = _class_of({"type": named})
     return kind if hasattr(kind, "training_hook") else None
 
@@ -89,7 +89,14 @@ def subnet_in(checkpoint: Path) -> Subnet | None:
     return None if state is None else PruningState.from_dict(state).subnet()
 
 
-def _set_image_size_(cfg: Config, pruner: Any) -> None:
+def set_image_size_(cfg: Config, part: Any, name: str) -> None:
+    """Tell a part of an Algorithm the size of test images, if the config tells it.
+
+    Args:
+        cfg: The config of a run.
+        part: Config of the part, which runs the model on an example.
+        name: Its key in the model, for the warning.
+    """
     try:
         resolved = architecture_of(cfg)
         scope = resolved.scope or cfg.get("default_scope")
@@ -100,23 +107,25 @@ def _set_image_size_(cfg: Config, pruner: Any) -> None:
         first_line = (str(err).splitlines() or [""])[0]
         print_log(
             f"The size of test images is not known ({type(err).__name__}: {first_line})"
-            ": the pruner runs the model on images of 224 x 224. Another size: "
-            "pruner=dict(..., image_size=(height, width)).",
+            f": the {name} runs the model on images of 224 x 224. Another size: "
+            f"{name}=dict(..., image_size=(height, width)).",
             logger="current",
             level=logging.WARNING,
         )
         return
-    pruner["image_size"] = [height, width]
+    part["image_size"] = [height, width]
 
 
 def _class_of(spec: Any) -> Any:
-    kind = _type_of(spec)
+    kind = type_of(spec)
     return MODELS.get(kind) if isinstance(kind, str) and kind else kind
 
 
-def _type_of(spec: Any) -> Any:
+def type_of(spec: Any) -> Any:
+    """Return the type that a config names, or that an object has."""
     return spec.get("type", "") if isinstance(spec, Mapping) else type(spec)
 
 
-def _short(kind: Any) -> str:
+def short_name(kind: Any) -> str:
+    """Return the name of a type without scope and module."""
     return kind.rpartition(".")[2] if isinstance(kind, str) else kind.__name__

@@ -18,6 +18,7 @@ from mmrazor import compat
 from mmrazor.core.checkpoint_backend import BACKEND_NAME
 
 from .pruning_run import set_pruning_
+from .quantizing_run import set_quantizing_
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
@@ -95,7 +96,8 @@ def run_config(
     ``exact_resume = False``: ``mmrazor.RandomStateHook`` joins the hooks, and
     checkpoints are renamed into place when they are whole.
 
-    A model with a pruner gets the hook that the pruner names.
+    A model with a pruner gets the hook that the pruner names, one with a quantizer that
+    which calibrates it.
 
     Args:
         config: As for ``load_config``.
@@ -136,6 +138,7 @@ def run_config(
     _set_distributed_(cfg)
     _set_dataloader_defaults_(cfg)
     set_pruning_(cfg)
+    set_quantizing_(cfg)
     if cfg.get("exact_resume", True) and cfg.get("train_cfg"):
         _set_exact_resume_(cfg)
     return cfg

@@ -22,6 +22,7 @@ from mmengine.runner import Runner
 from mmrazor import compat
 
 from ..models.architectures import SubnetModelError
+from ..models.quantizers import NothingQuantizedError
 from .run_config import RunConfigError
 
 _UNKNOWN_TYPE = re.compile(r"(\S+) is not in the (\S+)::(.+?) registry")
@@ -34,8 +35,8 @@ def build_runner(cfg: Config) -> Runner:
     """Build the Runner of a config that ``run_config`` completed.
 
     Raises:
-        RunConfigError: If the config names something that does not exist, or a Subnet
-            that belongs to another model.
+        RunConfigError: If the config names something that does not exist, a Subnet that
+            belongs to another model, or nothing in the model can be quantized.
         ModuleNotFoundError: If it needs a host library that is not installed.
     """
     scope = cfg.get("default_scope")
@@ -47,7 +48,11 @@ def build_runner(cfg: Config) -> Runner:
         custom = "runner_type" in cfg
         try:
             runner = RUNNERS.build(cfg) if custom else Runner.from_cfg(cfg)
-        except (FileNotFoundError, SubnetModelError) as err:
+        except (
+            FileNotFoundError,
+            NothingQuantizedError,
+            SubnetModelError,
+        ) as err:
             raise RunConfigError(str(err)) from err
         _check_optimizer(cfg)
     if runner.distributed:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .pruning_run import PRUNING_FAULTS
+from .quantizing_run import QUANTIZING_FAULTS
 from .run_config import RunConfigError, run_config
 from .runner import build_runner, check_datasets, explained_types
 
@@ -32,7 +33,7 @@ def train(config: str | Path | Config, **options: Any) -> Runner:
     Raises:
         FileNotFoundError: If the config or a checkpoint does not exist.
         RunConfigError: If the config is faulty, a dataset is empty, or the model cannot
-            be pruned as asked.
+            be pruned or quantized as asked.
     """
     runner = build_runner(run_config(config, **options))
     check_datasets(runner, "train", "val")
@@ -40,7 +41,7 @@ def train(config: str | Path | Config, **options: Any) -> Runner:
     try:
         with explained_types():
             runner.train()
-    except PRUNING_FAULTS as err:
+    except (*PRUNING_FAULTS, *QUANTIZING_FAULTS) as err:
         raise RunConfigError(str(err)) from err
     if is_main_process():
         Console().print(summary(runner, time.perf_counter() - start), soft_wrap=True)

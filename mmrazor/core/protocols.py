@@ -103,6 +103,17 @@ class RebuildsReducer(Protocol):
 
 
 @runtime_checkable
+class Quantizes(Protocol):
+    """A model that runs quantized; its part ``quantizer`` is a module."""
+
+    quantizer: Any
+
+    def calibrate_(self, batches: Any, forget: bool = True) -> None:
+        """Find the ranges on batches as training has them; forget the data, or not."""
+        ...
+
+
+@runtime_checkable
 class Searchable(Protocol):
     """A model with a SearchSpace that runs as any of its Subnets."""
 

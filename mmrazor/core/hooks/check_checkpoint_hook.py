@@ -10,6 +10,8 @@ from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
 _PREFIX = "architecture."
+# Its tensors are as many as data have shown, and have shapes that these gave them.
+_QUANTIZER = "quantizer."
 # Parts of an Algorithm that a network to be tested or trained on can do without.
 _TRAINING_ONLY = ("distiller.", "self_distiller.", "chains.", "search_steps")
 
@@ -44,6 +46,15 @@ class CheckCheckpointHook(Hook):
         }
         state = checkpoint.get("state_dict", checkpoint)
         renamed = fitting_keys(state, wanted)
+        quantized = [name for name in wanted if name.startswith(_QUANTIZER)]
+        if quantized and not any(name.startswith(_QUANTIZER) for name in renamed):
+            raise WrongCheckpointError(
+                "it has no ranges to quantize with, as that of a float model. "
+                "tools/quantize.py finds them; training a config of mmrazor.Quantize "
+                "does too."
+            )
+        for name in quantized:
+            del wanted[name]
         missing = [name for name in wanted if name not in renamed]
         if missing:
             raise WrongCheckpointError(

@@ -98,10 +98,10 @@ class RandomStateHook(Hook):
         self.accelerator = get_device() != "cpu"
         self.samplers = []
         for number, (key, loader) in enumerate(loaders.items()):
-            obstacle = _obstacle(loop, loader)
+            obstacle = obstacle_to_numbers(loop, loader)
             if obstacle is None:
                 seed = mixed_seed(self.seed, number) if number else self.seed
-                self.samplers.append(_number_draws_(loader, seed))
+                self.samplers.append(number_draws_(loader, seed))
             else:
                 self._warn(key, obstacle)
 
@@ -141,7 +141,7 @@ def _sampler_of(loader: DataLoader) -> Any:
     return getattr(loader.batch_sampler, "sampler", None)
 
 
-def _obstacle(loop: Any, loader: DataLoader) -> str | None:
+def obstacle_to_numbers(loop: Any, loader: DataLoader) -> str | None:
     """Say why the draws of a loader of a training loop cannot be numbered, if so."""
     if isinstance(loader.dataset, IterableDataset):
         return "its dataset is iterable"
@@ -157,7 +157,7 @@ def _obstacle(loop: Any, loader: DataLoader) -> str | None:
     return None
 
 
-def _number_draws_(loader: DataLoader, seed: int) -> NumberedSampler:
+def number_draws_(loader: DataLoader, seed: int) -> NumberedSampler:
     """Put a counter around the loader's sampler and seeds before its reads."""
     source = _sampler_of(loader)
     if isinstance(source, NumberedSampler):  # a second train() of one runner

@@ -5,6 +5,7 @@ from .ddp import AlgorithmDDP
 from .distill import SingleTeacherDistill
 from .nas import DSNAS, SPOS, Darts
 from .pruning import DCFF, DMCP, GroupFisher, NetworkSlimming
+from .quantization import Quantize
 
 __all__ = [
     "DCFF",
@@ -16,5 +17,6 @@ __all__ = [
     "Darts",
     "GroupFisher",
     "NetworkSlimming",
+    "Quantize",
     "SingleTeacherDistill",
 ]

@@ -6,7 +6,7 @@ Any combination of parts is one config; a method with a step of its own override
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -15,21 +15,22 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from ...core.capture import Recorder
-from ...core.graph import Cuts
 from ...registry import MODELS
 from ..architectures import build_architecture
 from ..distillers import Distiller, Teacher
 from ..distillers.distiller import build_part
+from ..quantizers import calibrate_
 from .checks import (
     check_mmengine_model,
+    check_one_changes,
     check_weights_given,
     warn_other_normalisation,
 )
-from .pruned_features import check_student_features
+from .pruning_steps import PruningSteps
 
 
 @MODELS.register_module(name=["Algorithm", "Compress"])
-class Algorithm(BaseModel):
+class Algorithm(PruningSteps, BaseModel):
     """Wrap an Architecture with the parts that make it small, or better, in training.
 
     Any combination of parts may be given; configs name it ``mmrazor.Compress``.
@@ -38,9 +39,10 @@ class Algorithm(BaseModel):
         architecture: The model to compress: its config, ``dict(cfg_path=...)``, a path,
             or a module. It must be an mmengine model (``forward(..., mode=...)``).
         mutator, pruner, quantizer: Configs of parts that change the Architecture. Each
-            is called once with it, in this order, and returns it changed. Mutator and
-            pruner are kept as attributes; a pruner with a schedule goes on while the
-            model trains, see :class:`~mmrazor.models.pruners.Pruner`.
+            is called once with it, in this order, and returns it changed. They are kept
+            as attributes: a pruner with a schedule goes on while the model trains, see
+            :class:`~mmrazor.models.pruners.Pruner`, and so may a
+            :class:`~mmrazor.models.quantizers.Quantizer`.
         distiller: Config of the :class:`~mmrazor.models.distillers.Distiller`.
         teacher: As ``architecture``, with its weights: ``checkpoint='teacher.pth'`` or
             ``pretrained=True``; ``pretrained=False`` says that random weights are
@@ -52,8 +54,9 @@ class Algorithm(BaseModel):
         init_cfg: As in mmengine.
 
     Raises:
-        ValueError: If a teacher comes without a distiller or the other way round, or a
-            teacher's weights are left open.
+        ValueError: If a teacher comes without a distiller or the other way round, a
+            teacher's weights are left open, or a model would be pruned while it is
+            quantized.
         SourceError: If a source of the distiller names nothing in student or teacher.
     """
 
@@ -62,8 +65,6 @@ class Algorithm(BaseModel):
     #: Whether a step leaves parameters without a gradient, which distributed training
     #: must look for; :class:`~mmrazor.models.algorithms.AlgorithmDDP` reads it.
     find_unused_parameters = False
-
-    teacher: Teacher | None
 
     def __init__(
         self,
@@ -85,15 +86,15 @@ class Algorithm(BaseModel):
         self.pruner: Any = None
         if pruner is not None:
             self.pruner = build_part({"type": self.pruner_type, **pruner})
-        for part in (
-            self.mutator,
-            self.pruner,
-            None if quantizer is None else build_part(quantizer),
-        ):
+        self.quantizer: Any = None
+        if quantizer is not None:
+            check_one_changes(self.pruner)
+            self.quantizer = build_part({"type": "Quantizer", **quantizer})
+        for part in (self.mutator, self.pruner, self.quantizer):
             if part is not None:
                 model = part(model)
         self.architecture = model
-        self.distiller: Distiller | None = None
+        self.distiller = None
         self.teacher = None
         self.distilling = False
         self._wrapper: nn.Module | None = None
@@ -189,60 +190,29 @@ class Algorithm(BaseModel):
             return self.teacher.predict(**data)
         return self.teacher.predict(*data)
 
-    def prepare_pruning(self) -> None:
-        """Trace the Architecture and try a pruning on a copy, to find faults early.
-
-        Raises:
-            PrunedFeatureError: If a distillation loss reads what pruning will shrink.
-            ValueError: What :meth:`~mmrazor.models.pruners.Pruner.prepare` raises.
-        """
-        self._check_features(self.pruner.prepare(self.architecture))
-
-    def next_step(self, share: float, time: int | None = None) -> Any:
-        """Return what the pruner takes away next, or None; nothing changes yet.
+    def calibrate_(self, batches: Iterable[Any], forget: bool = True) -> None:
+        """Find the ranges of the quantizer on batches as training has them.
 
         Args:
-            share: Of the way from the dense cost to the budget, in [0, 1].
-            time: Step or epoch, for the records.
+            batches: Before preprocessing, with what the losses need.
+            forget: Whether its observers will go on anew, or with what they have seen.
+
+        Raises:
+            ValueError: If there is no batch.
+            QuantizedRunError: If there is NaN or infinity; the text names the place.
         """
-        step = self.pruner.decide(self.architecture, share, time)
-        self._check_features(step)
-        return step
 
-    def shrink_(self, cuts: Cuts) -> dict[nn.Parameter, Any]:
-        """Cut the Architecture in place; return what became of its parameters."""
-        shrunk = self.pruner.cut_(self.architecture, cuts)
-        self._listen()
-        return shrunk
+        def run(model: nn.Module, batch: Any) -> Any:
+            data = self.data_preprocessor(batch, True)
+            return self.architecture._run_forward(data, mode="loss")
 
-    def restore_(self) -> bool:
-        """Take back what was pruned at building; tell whether there was something."""
-        restored = self.pruner.restore_(self.architecture)
-        self._listen()
-        return restored
-
-    def load_pruning_(self, data: Any) -> Cuts:
-        """Take a checkpoint's state of the pruner; return the cuts that were done."""
-        cuts = self.pruner.load_state_(self.architecture, data)
-        self._listen()
-        return cuts
+        calibrate_(self.architecture, self.quantizer, batches, run, forget=forget)
 
     def _listen(self) -> None:
         """Find the student's recorded modules; pruning may have replaced some."""
         if self.distiller is not None:
             sources = self.distiller.student_sources
             self.student_recorder = Recorder(self.architecture, sources)
-
-    def _check_features(self, step: Any) -> None:
-        if step is not None and self.teacher is not None and self.distilling:
-            assert self.distiller is not None
-            check_student_features(
-                self.architecture,
-                step.slimmed,
-                step.inputs,
-                self.distiller,
-                self.teacher,
-            )
 
     def stop_distillation(self) -> None:
         """Go on with the task's own losses; the teacher is not run again."""

@@ -40,6 +40,20 @@ def check_weights_given(cfg: Any) -> None:
         )
 
 
+def check_one_changes(pruner: Any) -> None:
+    """Refuse to quantize a model that is pruned while it trains.
+
+    Raises:
+        ValueError: With what to do.
+    """
+    if hasattr(pruner, "training_hook"):
+        raise ValueError(
+            f"{type(pruner).__name__} changes the model while it trains, and a "
+            "quantizer counts on its channels. Prune first, and quantize what comes "
+            "out: architecture=dict(type='mmrazor.SubnetModel', ...)."
+        )
+
+
 def warn_other_normalisation(student: Any, teacher: Any) -> None:
     """Warn if two data preprocessors normalise images in different ways."""
     for name in ("mean", "std"):

@@ -2,11 +2,11 @@
 
 from .backends import BACKENDS, Backend
 from .base import BaseFakeQuantize
-from .calibration import calibrate_
+from .calibration import CalibrationError, calibrate_
 from .fake_quantize import FakeQuantize
 from .lsq import LearnedStepSize
 from .measures import num_bytes, sqnr_db
-from .methods import GPTQ, LayerError, PostTrainingMethod
+from .methods import GPTQ, AdaRound, LayerError, PostTrainingMethod
 from .numeric import dequantized, fake_quantized, quantized, scale_and_zero_point
 from .observers import (
     EntropyObserver,
@@ -27,8 +27,10 @@ from .steps import QuantizedRunError
 __all__ = [
     "BACKENDS",
     "GPTQ",
+    "AdaRound",
     "Backend",
     "BaseFakeQuantize",
+    "CalibrationError",
     "EntropyObserver",
     "FakeQuantize",
     "LSQObserver",

@@ -16,6 +16,10 @@ from .quantizer import Quantizer
 from .steps import QuantizedRunError
 
 
+class CalibrationError(ValueError):
+    """Data that a model cannot be calibrated on."""
+
+
 def calibrate_(
     model: nn.Module,
     quantizer: Quantizer,
@@ -37,7 +41,7 @@ def calibrate_(
         forget: As for :meth:`~.base.BaseFakeQuantize.observe_end_`.
 
     Raises:
-        ValueError: If there is no batch, or it is not what the model takes.
+        CalibrationError: If there is no batch, or it is not what the model takes.
         QuantizedRunError: If the run fails, as where there is NaN or infinity; the
             text names the place.
     """
@@ -48,15 +52,14 @@ def calibrate_(
             try:
                 run(model, batch)
             except (RuntimeError, TypeError, ValueError) as err:
-                kind = (
-                    QuantizedRunError if isinstance(err, RuntimeError) else ValueError
-                )
+                broken = isinstance(err, RuntimeError)
+                kind = QuantizedRunError if broken else CalibrationError
                 raise kind(f"Calibration stopped in batch {number}: {err}") from err
             if number == 1:
                 _end_weights_(quantizer, forget)
             advance()
     if not number:
-        raise ValueError(
+        raise CalibrationError(
             "There is nothing to calibrate on: the batches are empty. Give some tens "
             "of images such as the model will see."
         )

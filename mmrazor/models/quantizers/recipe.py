@@ -11,6 +11,7 @@ from torch import nn
 from ...registry import MODELS
 from .backends import Backend
 from .placement import is_in
+from .places import Places, key_of, quantizer_names, quantizer_of_input
 from .settings import QuantSettings
 from .sites import Site
 
@@ -67,13 +68,32 @@ class Recipe:
                 extra = parts.get("activation", {})
                 self._made("activation", {**self.activation, **extra}, None)
 
-    def weight_quantizer(self, site: Site, axis: int, edge: bool) -> nn.Module:
-        """Return a new quantizer for the weight of a site."""
-        return self._made("weight", self._setting("weight", site, edge), axis)
+    def quantizers(
+        self, places: Places, edges: set[str]
+    ) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
+        """Return new quantizers of weights and of activations, by their keys.
 
-    def activation_quantizer(self, site: Site, edge: bool) -> nn.Module:
-        """Return a new quantizer for an activation at a site."""
-        return self._made("activation", self._setting("activation", site, edge), None)
+        Args:
+            places: Where they stand. Without quantizers of activations, it holds none
+                afterwards.
+            edges: Modules with the first and the last layer.
+        """
+        weights = {}
+        for site, weight in places.weights.items():
+            setting = self._setting("weight", site, site.module in edges)
+            weights[key_of(f"{site}")] = self._made("weight", setting, weight.axis)
+        if self.activation is None:
+            places.inputs.clear()
+            places.outputs.clear()
+        at = {name: site for site, name in places.outputs.items()}
+        at |= {name: site for (site, _), name in places.inputs.items()}
+        layers = [site for site in places.weights if site.module in edges]
+        given = {quantizer_of_input(places, site) for site in layers}
+        activations = {}
+        for name in quantizer_names(places):
+            setting = self._setting("activation", at[name], name in given)
+            activations[key_of(name)] = self._made("activation", setting, None)
+        return weights, activations
 
     def _setting(self, part: str, site: Site, edge: bool) -> dict[str, Any]:
         setting = dict(getattr(self, part))
@@ -92,5 +112,6 @@ class Recipe:
         settings = QuantSettings.of(setting, getattr(self.backend, part))
         for bits in cfg.get("bits") or [settings.bits]:
             self.backend.checked(part, replace(settings, bits=bits))
-        made: nn.Module = MODELS.build(dict(**cfg, settings=settings, axis=axis))
+        cfg |= {"settings": settings, "axis": axis, "_scope_": "mmrazor"}
+        made: nn.Module = MODELS.build(cfg)
         return made

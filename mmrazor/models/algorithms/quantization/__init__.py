@@ -1,0 +1,5 @@
+"""Training of quantized models."""
+
+from .quantize import Quantize
+
+__all__ = ["Quantize"]
