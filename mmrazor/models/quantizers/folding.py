@@ -16,6 +16,14 @@ from .flow import Call, Flow
 from .functions import WEIGHTED
 from .sites import Site
 
+_FORWARDS = {
+    kind.forward
+    for kind in (
+        *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear),
+        *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+    )
+}
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -113,9 +121,25 @@ def _is_layer(model: nn.Module, call: Call, flow: Flow) -> bool:
         return False
     if call.kind == "conv_transpose" and getattr(module, "groups", 1) != 1:
         return False
-    # One without a bias must hand on the one that it is given.
     known = isinstance(module, (nn.modules.conv._ConvNd, nn.Linear))
-    return known and "bias" in module._parameters
+    return known and _adds_bias(module, call)
+
+
+def _adds_bias(module: Any, call: Call) -> bool:
+    """Tell whether a layer would add a bias, also if it has none yet."""
+    if type(module).forward in _FORWARDS:
+        return True
+    before = module.bias
+    size = module.weight.shape[1 if call.kind == "conv_transpose" else 0]
+    nothing = torch.zeros_like(call.args[0])
+    module.bias = nn.Parameter(module.weight.new_ones(size))
+    try:
+        with torch.no_grad():
+            return bool((module(nothing) == 1).all())
+    except (RuntimeError, TypeError, ValueError):
+        return False  # it takes something else than its layer does
+    finally:
+        module.bias = before
 
 
 def _is_norm(model: nn.Module, call: Call, flow: Flow) -> bool:

@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import defaultdict
+from collections.abc import Iterable
 from fnmatch import fnmatch
+
+from torch import nn
 
 from ...core.names import is_inside
 from .backends import Backend
@@ -145,6 +149,24 @@ def is_in(module: str, name: str) -> bool:
     parts = module.split(".")
     outer = (".".join(parts[: i + 1]) for i in range(len(parts)))
     return is_inside(module, name) or any(fnmatch(one, name) for one in outer)
+
+
+def check_names(model: nn.Module, names: Iterable[str]) -> None:
+    """Check that a model has a module of each name or pattern.
+
+    Raises:
+        ValueError: If it has not; the text names what comes near.
+    """
+    known = [name for name, _ in model.named_modules()]
+    for name in names:
+        if any(is_in(module, name) for module in known):
+            continue
+        near = difflib.get_close_matches(name, known, n=3)
+        hint = f" Near it are {near}." if near else ""
+        raise ValueError(
+            f"{type(model).__name__} has no module '{name}', and none that it matches "
+            f"as a pattern.{hint} See model.named_modules()."
+        )
 
 
 def edges_of(flow: Flow) -> set[str]:

@@ -5,21 +5,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ...core.graph import example_inputs
 from ...registry import MODELS
 from .attention import open_attention_
 from .backends import backend_named
-from .flow import Flow, flow_of
+from .flow import flow_of
 from .folding import Fold, fold_, folds_of
 from .loading import accept_float_weights_, norms_of
 from .parts import Parts
-from .placement import edges_of, places_of
+from .placement import check_names, edges_of, places_of
 from .places import (
     Places,
     forget_,
@@ -107,23 +109,29 @@ class Quantizer(Parts):
 
         Raises:
             NothingQuantizedError: If there is nothing to quantize; the text says why.
-            ValueError: If the model is quantized already.
+            ValueError: If the model is quantized already, or has no module of a name
+                in ``ignore`` or ``overrides``.
         """
         if quantizer_of(model) is not None or self._steps:
             raise ValueError(
                 f"{type(model).__name__} is quantized already. Build it anew from its "
                 "config and float weights to quantize it otherwise."
             )
+        check_names(model, (*self.ignore, *self.recipe.overrides))
         open_attention_(model)
         flow = flow_of(model, inputs)
-        self.folds = folds_of(model, flow)
-        if self.folds_at_once and self.folds:
-            self.fold_(model)
-            flow = flow_of(model, inputs)
         self.places = places_of(flow, self.backend, self.ignore)
         if not self.places.weights:
             raise NothingQuantizedError(nothing_quantized(model, self.places))
-        self._build(flow)
+        self.folds = folds_of(model, flow)
+        if self.folds_at_once and self.folds:
+            fold_(model, self.folds)
+            self.folds = []
+            flow = flow_of(model, inputs)
+            self.places = places_of(flow, self.backend, self.ignore)
+        weights, activations = self.recipe.quantizers(self.places, edges_of(flow))
+        self.weights.update(weights)
+        self.activations.update(activations)
         self._steps = self.steps()
         model.register_forward_pre_hook(self._enter)
         model.register_forward_hook(self._leave, always_call=True)
@@ -165,25 +173,6 @@ class Quantizer(Parts):
         """Return the sites with a quantized weight, in the order of the run."""
         return list(self.places.weights)
 
-    def _build(self, flow: Flow) -> None:
-        edges = edges_of(flow)
-        for site, weight in self.places.weights.items():
-            made = self.recipe.weight_quantizer(site, weight.axis, site.module in edges)
-            self.weights[key_of(f"{site}")] = made
-        if self.recipe.activation is None:
-            self.places.inputs.clear()
-            self.places.outputs.clear()
-        at = {name: site for site, name in self.places.outputs.items()}
-        at |= {name: site for (site, _), name in self.places.inputs.items()}
-        given = {
-            quantizer_of_input(self.places, s)
-            for s in self.layers()
-            if s.module in edges
-        }
-        for name in quantizer_names(self.places):
-            made = self.recipe.activation_quantizer(at[name], name in given)
-            self.activations[key_of(name)] = made
-
     def steps(self) -> dict[Site, Step]:
         """Return the quantizers at all sites, made anew."""
         return steps_of(self.places, self.weights, self.activations, self.folds)
@@ -203,6 +192,28 @@ class Quantizer(Parts):
                 del getattr(self, part)[key]
         self._steps = self.steps()
         return sorted(sites)
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, *args: Any
+    ) -> None:
+        """Leave out the quantizers that a calibration has left out."""
+        inside = [
+            key.removeprefix(prefix) for key in state_dict if key.startswith(prefix)
+        ]
+        held = {tuple(key.split(".")[:2]) for key in inside}
+        lacking = {
+            part: {key for key in getattr(self, part) if (part, key) not in held}
+            for part in ("weights", "activations")
+        }
+        if held and any(lacking.values()):
+            sites = self.drop_(lacking)
+            print_log(
+                "The state has no quantizers at these places, which stay in float: "
+                f"{', '.join(map(str, sites))}.",
+                logger="current",
+                level=logging.WARNING,
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _enter(self, model: nn.Module, *_: Any) -> None:
         run = QuantizedRun(model, self._steps, self._listener).following()
