@@ -1,6 +1,7 @@
 """Post-training methods: what makes a quantized model better without training it."""
 
+from .ada_round import AdaRound
 from .base import LayerError, PostTrainingMethod
 from .gptq import GPTQ
 
-__all__ = ["GPTQ", "LayerError", "PostTrainingMethod"]
+__all__ = ["GPTQ", "AdaRound", "LayerError", "PostTrainingMethod"]

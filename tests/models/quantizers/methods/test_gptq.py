@@ -10,8 +10,13 @@ from mmrazor.models.quantizers import QuantSettings
 from mmrazor.models.quantizers.methods import GPTQ
 from mmrazor.models.quantizers.methods.gptq import gptq, inverse_factor, output_error
 from mmrazor.registry import MODELS
-
-from .toys import check_on_grid, check_records, distance, quantized, toy
+from tests.models.quantizers.methods.toys import (
+    check_on_grid,
+    check_records,
+    distance,
+    quantized,
+    toy,
+)
 
 
 def problem(groups=2, rows=3, width=6, seed=0):
