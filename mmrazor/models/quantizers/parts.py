@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from mmengine.logging import print_log
 from torch import nn
 
 from .base import BaseFakeQuantize
@@ -76,5 +78,10 @@ class Parts(nn.Module, ABC):
         parts = {"weights": self.weights, "activations": self.activations}
         unknown = lacking(parts, state_dict, prefix)
         if any(unknown.values()):
-            self.drop_(unknown)
+            print_log(
+                "The state has no quantizers at these places, which stay in float: "
+                f"{', '.join(map(str, self.drop_(unknown)))}.",
+                logger="current",
+                level=logging.WARNING,
+            )
         super()._load_from_state_dict(state_dict, prefix, *args)

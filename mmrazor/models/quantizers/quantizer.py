@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ...core.graph import example_inputs
@@ -120,15 +118,15 @@ class Quantizer(Parts):
         check_names(model, (*self.ignore, *self.recipe.overrides))
         open_attention_(model)
         flow = flow_of(model, inputs)
-        self.places = places_of(flow, self.backend, self.ignore)
-        if not self.places.weights:
-            raise NothingQuantizedError(nothing_quantized(model, self.places))
+        places = places_of(flow, self.backend, self.ignore)
+        if not places.weights:
+            raise NothingQuantizedError(nothing_quantized(model, places))
         self.folds = folds_of(model, flow)
         if self.folds_at_once and self.folds:
-            fold_(model, self.folds)
-            self.folds = []
+            self.fold_(model)
             flow = flow_of(model, inputs)
-            self.places = places_of(flow, self.backend, self.ignore)
+            places = places_of(flow, self.backend, self.ignore)
+        self.places = places
         weights, activations = self.recipe.quantizers(self.places, edges_of(flow))
         self.weights.update(weights)
         self.activations.update(activations)
@@ -192,28 +190,6 @@ class Quantizer(Parts):
                 del getattr(self, part)[key]
         self._steps = self.steps()
         return sorted(sites)
-
-    def _load_from_state_dict(
-        self, state_dict: Mapping[str, Any], prefix: str, *args: Any
-    ) -> None:
-        """Leave out the quantizers that a calibration has left out."""
-        inside = [
-            key.removeprefix(prefix) for key in state_dict if key.startswith(prefix)
-        ]
-        held = {tuple(key.split(".")[:2]) for key in inside}
-        lacking = {
-            part: {key for key in getattr(self, part) if (part, key) not in held}
-            for part in ("weights", "activations")
-        }
-        if held and any(lacking.values()):
-            sites = self.drop_(lacking)
-            print_log(
-                "The state has no quantizers at these places, which stay in float: "
-                f"{', '.join(map(str, sites))}.",
-                logger="current",
-                level=logging.WARNING,
-            )
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _enter(self, model: nn.Module, *_: Any) -> None:
         run = QuantizedRun(model, self._steps, self._listener).following()

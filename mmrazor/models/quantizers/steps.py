@@ -75,8 +75,8 @@ class Step:
         if self.fold is None:
             return self.weight(weight)
         factor = along(self.fold.factor(model), self.axis, weight)
-        result = self.weight(weight * factor)
-        return result / torch.where(factor == 0, 1, factor)
+        result = self.weight(weight * factor) / torch.where(factor == 0, 1, factor)
+        return torch.where(factor == 0, weight, result)  # so that factors of 0 train
 
 
 def steps_of(
