@@ -11,9 +11,10 @@ from mmengine.logging import print_log
 from torch import nn
 
 from ...core.forward import call_model, evaluating
-from .base import BaseFakeQuantize
 from .quantizer import Quantizer
 from .steps import QuantizedRunError
+
+_PARTS = ("weights", "activations")
 
 
 class CalibrationError(ValueError):
@@ -56,14 +57,16 @@ def calibrate_(
                 kind = QuantizedRunError if broken else CalibrationError
                 raise kind(f"Calibration stopped in batch {number}: {err}") from err
             if number == 1:
-                _end_weights_(quantizer, forget)
+                _end_(quantizer, "weights", forget)  # they do not change
             advance()
     if not number:
         raise CalibrationError(
             "There is nothing to calibrate on: the batches are empty. Give some tens "
             "of images such as the model will see."
         )
-    unseen = {part: _unseen(quantizer, part) for part in ("weights", "activations")}
+    for part in _PARTS:
+        _end_(quantizer, part, forget)
+    unseen = {part: _without_range(quantizer, part) for part in _PARTS}
     if any(unseen.values()):
         sites = quantizer.drop_(unseen)
         print_log(
@@ -72,25 +75,22 @@ def calibrate_(
             logger="current",
             level=logging.WARNING,
         )
-    for module in quantizer.quantizers():
-        if module.observing:
-            module.observe_end_(forget)
     quantizer.mode_(observing=False, quantizing=True)
 
 
-def _end_weights_(quantizer: Quantizer, forget: bool) -> None:
-    """Take the ranges of the weights that were seen: they do not change."""
-    unseen = _unseen(quantizer, "weights")
-    for key, module in quantizer.weights.items():
-        if isinstance(module, BaseFakeQuantize) and key not in unseen:
+def _end_(quantizer: Quantizer, part: str, forget: bool) -> None:
+    """Take the ranges of quantizers that have seen data in any process."""
+    seen = {
+        key
+        for key, module in getattr(quantizer, part).items()
+        if module.observing and module.observer.has_data()
+    }
+    seen = set.union(*all_gather_object(seen))
+    for key, module in getattr(quantizer, part).items():
+        if key in seen:
             module.observe_end_(forget)
 
 
-def _unseen(quantizer: Quantizer, part: str) -> set[str]:
-    """Return the keys of quantizers that have seen nothing in any process."""
-    here = {
-        key
-        for key, module in getattr(quantizer, part).items()
-        if isinstance(module, BaseFakeQuantize) and not module.ready
-    }
-    return set.intersection(*all_gather_object(here))
+def _without_range(quantizer: Quantizer, part: str) -> set[str]:
+    modules = getattr(quantizer, part).items()
+    return {key for key, module in modules if not module.ready}
