@@ -1,5 +1,5 @@
-# A pruned model is the exception: no host can build one, so its config keeps one word
-# of ours, ``mmrazor.SubnetModel``, around the host's own model dict.
+# A pruned or searched model is the exception: no host can build one, so its config
+# keeps ``mmrazor.SubnetModel`` around the host's own model dict.
 """Turn the config of a run into one that the host library runs without mmrazor."""
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def bare_config(cfg: Config) -> Config:
     Returns:
         Model (weights to download left out), val and test loaders, evaluators and
         loops, and the run settings; all names are those of the host library. Only a
-        pruned model is still a ``mmrazor.SubnetModel`` with the path of its Subnet.
+        pruned or searched model is still a ``mmrazor.SubnetModel`` with the path of its
+        Subnet.
 
     Raises:
         ValueError: If something in it needs mmrazor after all.
@@ -86,7 +87,10 @@ def bare_config(cfg: Config) -> Config:
     if run_scope not in (None, "mmengine", "mmrazor", scope):
         _name_scope_(bare, run_scope)
     bare = _with_host_names(bare, bare["default_scope"])
-    ours = {name for name in _types(bare) if name.startswith(_OURS)}
+    checked = dict(bare)
+    if "mutator" in bare["model"]:
+        del checked["model"]  # candidates and backbones of a search may be ours
+    ours = {name for name in _types(checked) if name.startswith(_OURS)}
     left = sorted(ours - {_PRUNED})
     if left:
         raise ValueError(
@@ -100,19 +104,27 @@ def _bare_model(resolved: ArchitectureConfig) -> dict[str, Any]:
     if not is_pruned(resolved.model):
         return without_downloads(resolved.model)
     if "subnet" not in resolved.model:
-        raise ValueError(f"{_PRUNED} needs 'subnet', the file of tools/prune.py.")
+        raise ValueError(
+            f"{_PRUNED} needs 'subnet', the file of tools/prune.py or tools/search.py."
+        )
     inner = without_downloads(pruned_from(resolved).model)
-    return pruned_model(inner, resolved.model["subnet"])
+    given = resolved.model
+    return pruned_model(inner, given["subnet"], given.get("mutator"))
 
 
-def pruned_model(inner: Mapping[str, Any], subnet: str) -> dict[str, Any]:
-    """Return the model dict of a pruned Architecture.
+def pruned_model(
+    inner: Mapping[str, Any], subnet: str, mutator: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the model dict of a pruned or searched Architecture.
 
     Args:
-        inner: The model dict of the Architecture before pruning.
+        inner: The model dict of the Architecture before.
         subnet: Path of its Subnet.
+        mutator: What makes the Architecture the supernet, if it was searched.
     """
     kept = {"architecture": dict(inner), "subnet": subnet}
+    if mutator is not None:
+        kept["mutator"] = dict(mutator)
     # mmdet's init_detector looks into it before it builds the model.
     empty: dict[str, Any] = {"backbone": {}} if "backbone" in inner else {}
     return {"type": _PRUNED, **kept, **empty}

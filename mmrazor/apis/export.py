@@ -22,6 +22,8 @@ from ..models.architectures import build_architecture, load_weights
 from ..models.architectures.checkpoint import checkpoint_file
 from ..models.architectures.resolve import is_pruned
 from .bare_config import bare_config, pruned_model
+from .config_text import config_text
+from .finetune_config import named_types
 from .image_size import test_image_size
 from .onnx import OnnxExportError, OnnxInfo, export_onnx
 from .pruning_run import subnet_in
@@ -35,12 +37,12 @@ class ExportInfo:
 
     Args:
         checkpoint: Weights with the Architecture's own keys, and ``dataset_meta``.
-        config: Config that the host library runs without mmrazor; that of a pruned
-            model needs both.
+        config: Config that the host library runs without mmrazor; that of a pruned or
+            searched model needs both.
         onnx: The ONNX file, if one was asked for.
         cost: MACs and parameters for one image of ``image_size``.
         image_size: Height and width that cost and ONNX file were made with.
-        subnet: The Subnet of a pruned model, which the config reads.
+        subnet: The Subnet of a pruned or searched model, which the config reads.
     """
 
     checkpoint: Path
@@ -97,7 +99,8 @@ def export_model(
 
     write_weights(weights_path, model, _dataset_meta(source, bare))
     subnet_path = _copied_subnet_(bare, folder / f"{stem}_subnet.yaml")
-    text = _header(bare, stem) + bare.pretty_text
+    # The order of keys counts in what was searched; pretty_text would sort them.
+    text = _header(bare, stem) + config_text(named_types(bare.to_dict()))
     write_atomically(config_path, lambda path: path.write_text(text, encoding="utf-8"))
     onnx_info = None
     if onnx:
@@ -164,7 +167,7 @@ def _take_cuts_(bare: Config, source: Path, path: Path) -> None:
 
 
 def _copied_subnet_(bare: Config, path: Path) -> Path | None:
-    """Write the Subnet of a pruned model beside its config, which reads it there."""
+    """Write the Subnet, if there is one, beside the config, which reads it there."""
     if not is_pruned(bare.model):
         return None
     Subnet.load(bare.model.subnet).dump(path)
@@ -176,8 +179,9 @@ def _header(bare: Config, stem: str) -> str:
     scope = bare.get("default_scope")
     library = scope if scope and scope != "mmengine" else "mmengine"
     if is_pruned(bare.model):
+        kind = "searched" if "mutator" in bare.model else "pruned"
         return (
-            f"# Exported by mmrazor: a pruned model; needs {library} and mmrazor.\n"
+            f"# Exported by mmrazor: a {kind} model; needs {library} and mmrazor.\n"
             f"# Test it: python tools/test.py {stem}.py {stem}.pth\n"
         )
     return (
