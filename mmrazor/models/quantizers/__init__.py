@@ -6,7 +6,13 @@ from .calibration import CalibrationError, calibrate_
 from .fake_quantize import FakeQuantize
 from .lsq import LearnedStepSize
 from .measures import num_bytes, sqnr_db
-from .methods import GPTQ, AdaRound, LayerError, PostTrainingMethod
+from .methods import (
+    GPTQ,
+    AdaRound,
+    CrossLayerEqualization,
+    LayerError,
+    PostTrainingMethod,
+)
 from .numeric import dequantized, fake_quantized, quantized, scale_and_zero_point
 from .observers import (
     EntropyObserver,
@@ -18,6 +24,7 @@ from .observers import (
     PercentileObserver,
     build_observer,
 )
+from .quantized_model import QuantizedModel
 from .quantizer import NothingQuantizedError, Quantizer, quantizer_of
 from .report import LayerReport, QuantReport, quant_report
 from .settings import QuantSettings
@@ -31,6 +38,7 @@ __all__ = [
     "Backend",
     "BaseFakeQuantize",
     "CalibrationError",
+    "CrossLayerEqualization",
     "EntropyObserver",
     "FakeQuantize",
     "LSQObserver",
@@ -46,6 +54,7 @@ __all__ = [
     "PostTrainingMethod",
     "QuantReport",
     "QuantSettings",
+    "QuantizedModel",
     "QuantizedRunError",
     "Quantizer",
     "Site",

@@ -2,6 +2,13 @@
 
 from .ada_round import AdaRound
 from .base import LayerError, PostTrainingMethod
+from .equalization import CrossLayerEqualization
 from .gptq import GPTQ
 
-__all__ = ["GPTQ", "AdaRound", "LayerError", "PostTrainingMethod"]
+__all__ = [
+    "GPTQ",
+    "AdaRound",
+    "CrossLayerEqualization",
+    "LayerError",
+    "PostTrainingMethod",
+]
