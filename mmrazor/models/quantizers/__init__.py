@@ -9,6 +9,7 @@ from .measures import num_bytes, sqnr_db
 from .methods import (
     GPTQ,
     AdaRound,
+    BiasCorrection,
     CrossLayerEqualization,
     LayerError,
     PostTrainingMethod,
@@ -37,6 +38,7 @@ __all__ = [
     "AdaRound",
     "Backend",
     "BaseFakeQuantize",
+    "BiasCorrection",
     "CalibrationError",
     "CrossLayerEqualization",
     "EntropyObserver",

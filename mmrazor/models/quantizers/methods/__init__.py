@@ -2,12 +2,14 @@
 
 from .ada_round import AdaRound
 from .base import LayerError, PostTrainingMethod
+from .bias_correction import BiasCorrection
 from .equalization import CrossLayerEqualization
 from .gptq import GPTQ
 
 __all__ = [
     "GPTQ",
     "AdaRound",
+    "BiasCorrection",
     "CrossLayerEqualization",
     "LayerError",
     "PostTrainingMethod",

@@ -201,11 +201,6 @@ class _PairedRows:
 
     def examples(self) -> Examples:
         """Return all of them."""
-        if not self._rows:
-            raise ValueError(
-                f"No batch gets to '{self.layer.text}': give data that do, or name it "
-                "in Quantizer(ignore=[...])."
-            )
         rows, targets = torch.cat(self._rows, 1), torch.cat(self._targets, 1)
         return Examples(rows, targets, self._bias, self.activations)
 

@@ -57,7 +57,7 @@ class PostTrainingMethod(ABC):
             quantizer: Prepared for it, with batch norms folded.
             batches: What to run it on; they are kept in memory and run many times.
             run: Runs the model on a batch.
-            advance: Called once for each of ``quantizer.layers()``.
+            advance: Called for each of ``quantizer.layers()`` that is done.
 
         Returns:
             The errors of the layers that it worked on, in the order of the run.

@@ -51,13 +51,14 @@ class LayerCall:
         return self.func(*args, **kwargs)
 
 
-@dataclass(frozen=True)
+@dataclass
 class WeightLayer:
     """A quantized weight and all calls that multiply with it.
 
     Args:
         name: Of the parameter.
         quantizer: Of the weight.
+        bias: Name of the bias, None if there is none or it is no parameter.
         calls: By site.
         activations: By site, what is called on the result and on nothing else than it:
             clamps, such as ReLU, that a runtime computes together with the layer.
@@ -67,6 +68,7 @@ class WeightLayer:
 
     name: str
     quantizer: BaseFakeQuantize
+    bias: str | None = None
     calls: dict[Site, LayerCall] = field(default_factory=dict)
     activations: dict[Site, list[LayerCall]] = field(default_factory=dict)
     products: dict[Site, Product] = field(default_factory=dict)
@@ -111,8 +113,8 @@ def weight_layers(
 ) -> list[WeightLayer]:
     """Return the weights that can be changed, in the order of the run.
 
-    A warning names those that cannot: a forward computes them from parameters, or they
-    are rounded in several ways.
+    A warning names those that cannot: a forward computes them from parameters, they are
+    rounded in several ways, or the batch does not get to them.
 
     Args:
         model: The model.
@@ -123,7 +125,6 @@ def weight_layers(
     with quantizer.in_float():
         flow = flow_of(model, batch, run)
     layers: dict[str, WeightLayer] = {}
-    numbers: dict[str, int] = {}
     skipped: dict[Site, str] = {}
     for call in flow.calls:
         where = quantizer.places.weights.get(call.site)
@@ -136,25 +137,24 @@ def weight_layers(
         layer = layers.setdefault(where.name, WeightLayer(where.name, module))
         if not _agree(layer.quantizer, module):
             skipped[call.site] = f"{where.name} is rounded in several ways"
-        numbers[where.name] = numbers.get(where.name, 0) + 1
+        layer.number += 1
+        if len(call.inputs) > 2:
+            layer.bias = flow.names.get(call.inputs[2])
         layer.calls[call.site] = LayerCall.of(call)
         layer.activations[call.site] = list(_activations(call, flow))
         axes = model.get_parameter(where.name).dim() - 2
         layer.products[call.site] = Product.of(call.kind, call.args, call.kwargs, axes)
+    seen = {call.site for call in flow.calls}
+    unseen = [site for site in quantizer.layers() if site not in seen]
+    skipped |= dict.fromkeys(unseen, "the first batch does not get there")
     if skipped:
         reasons = "; ".join(f"'{site}': {why}" for site, why in skipped.items())
         print_log(
-            f"Weights that stay rounded to nearest: {reasons}.",
+            f"Weights that stay as they are: {reasons}.",
             logger="current",
             level=logging.WARNING,
         )
-    return [
-        WeightLayer(
-            name, la.quantizer, la.calls, la.activations, la.products, numbers[name]
-        )
-        for name, la in layers.items()
-        if not la.calls.keys() & skipped.keys()
-    ]
+    return [la for la in layers.values() if not la.calls.keys() & skipped.keys()]
 
 
 def heard(
