@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         init_model,
         load_subnet,
         prune,
+        quantize,
     )
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "init_model",
     "load_subnet",
     "prune",
+    "quantize",
 ]
 
 compat.apply()

@@ -7,6 +7,7 @@ from .export import export_model
 from .infer import inference, init_model
 from .onnx import export_onnx
 from .pruning import load_subnet, prune
+from .quantizing import quantize
 from .sensitivity_run import sensitivity
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "load_subnet",
     "measure_latency",
     "prune",
+    "quantize",
     "sensitivity",
 ]

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -22,9 +19,11 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ..core.files import write_atomically
-from ..core.forward import device_and_dtype, evaluating, without_fused_layers
+from ..models.quantizers import Quantizer
+from .onnx_arithmetic import same_arithmetic, silence
 from .onnx_check import OnnxExportError, largest_difference
 from .onnx_graph import TensorFunction, with_batch
+from .onnx_quantized import TOLERANCE, check_integers, integers_written
 
 _MAX_BYTES = 1_900_000_000  # protobuf's limit is 2 GiB
 _EXPORTERS = {"torch.export": True, "torchscript": False}
@@ -60,20 +59,24 @@ def export_onnx(
     path: str | os.PathLike[str],
     opset: int | None = None,
     dynamic_batch: bool = True,
-    tolerance: float = 1e-3,
+    tolerance: float | None = None,
 ) -> OnnxInfo:
     """Export a model in eval mode and compare ONNX Runtime with torch.
+
+    A quantized model is written with its integers (QuantizeLinear, DequantizeLinear).
 
     Args:
         model: Any module; it is left as it was.
         inputs: A tensor, a tuple of arguments or a dict of keyword arguments, as from
             ``example_inputs``. Tensors become inputs of the graph; all else is fixed.
         path: Where the file goes; it appears only if all checks pass.
-        opset: Version of the operator set; default is the exporter's.
+        opset: Version of the operator set; default is the exporter's, or that which the
+            backend of a quantized model asks for.
         dynamic_batch: Leave the batch size open. A model that fixes it in its own code
             is exported for the batch size of ``inputs``, with a warning, and
             ``OnnxInfo.dynamic_batch`` is false.
-        tolerance: Largest relative difference accepted.
+        tolerance: Largest relative difference accepted; default is 1e-3, or 0.1 for a
+            quantized model, whose roundings fall differently here and there.
 
     Raises:
         ModuleNotFoundError: If onnx or ONNX Runtime is not installed.
@@ -88,14 +91,20 @@ def export_onnx(
             f"file holds {_MAX_BYTES / 1e9:.1f} GB. Export a smaller model or halve it."
         )
     refusals: list[str] = []
-    with _same_arithmetic(model):
+    with same_arithmetic(model), integers_written(model) as quantizer:
+        if quantizer is not None:
+            opset = opset or quantizer.backend.opset
+        if tolerance is None:
+            tolerance = 1e-3 if quantizer is None else TOLERANCE
         function = TensorFunction(model, inputs)
         for dynamic in [True, False] if dynamic_batch else [False]:
             if dynamic and not function.batch_is_free:
                 continue
             for exporter in _EXPORTERS:
                 try:
-                    info = _export(function, path, opset, dynamic, exporter, tolerance)
+                    info = _export(
+                        function, path, opset, dynamic, exporter, tolerance, quantizer
+                    )
                 except _failures() as err:
                     kind = "open" if dynamic else "fixed"
                     # torch.export wraps the reason in advice on itself.
@@ -124,6 +133,7 @@ def _export(
     dynamic: bool,
     exporter: str,
     tolerance: float,
+    quantizer: Quantizer | None,
 ) -> OnnxInfo:
     found: dict[str, Any] = {}
 
@@ -133,6 +143,8 @@ def _export(
         _write(function, example, temporary, opset, dynamic, _EXPORTERS[exporter])
         graph = import_module("onnx").load(str(temporary))
         import_module("onnx").checker.check_model(graph, full_check=True)
+        if quantizer is not None:
+            check_integers(graph, quantizer)
         found["opset"] = next(i.version for i in graph.opset_import if not i.domain)
         found["difference"] = largest_difference(
             function, temporary, dynamic, tolerance
@@ -166,7 +178,7 @@ def _write(
     elif dynamic:
         outputs = [*names, *function.output_names]
         shapes["dynamic_axes"] = {name: {0: "batch"} for name in outputs}
-    with _silence():
+    with silence():
         torch.onnx.export(
             function,
             example,
@@ -212,39 +224,3 @@ def _failures() -> tuple[type[BaseException], ...]:
         TypeError,
         ValueError,
     )
-
-
-@contextmanager
-def _same_arithmetic(model: nn.Module) -> Iterator[None]:
-    """Run the model as ONNX Runtime will: eval mode, full precision, nothing fused."""
-    tf32 = torch.backends.cuda.matmul.allow_tf32
-    device, _ = device_and_dtype(model)
-    devices = [device] if device.type == "cuda" else []
-    torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        with (
-            torch.random.fork_rng(devices),
-            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
-            without_fused_layers(),
-            evaluating(model),
-        ):
-            yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = tf32
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Hide the exporters' talk; what goes wrong is raised or found by the checks."""
-    names = ("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -1,0 +1,49 @@
+"""Run a model as ONNX Runtime will, and exporters without their talk."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from ..core.forward import device_and_dtype, evaluating, without_fused_layers
+
+
+@contextmanager
+def same_arithmetic(model: nn.Module) -> Iterator[None]:
+    """Run the model as ONNX Runtime will: eval mode, full precision, nothing fused."""
+    tf32 = torch.backends.cuda.matmul.allow_tf32
+    device, _ = device_and_dtype(model)
+    devices = [device] if device.type == "cuda" else []
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with (
+            torch.random.fork_rng(devices),
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+            without_fused_layers(),
+            evaluating(model),
+        ):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Hide the exporters' talk; what goes wrong is raised or found by the checks."""
+    names = ("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
