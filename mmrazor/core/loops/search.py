@@ -136,6 +136,7 @@ class Search:
             )
         self.searcher.load_state_(state.read_searcher())
         for evaluation in state.evaluations():
+            self.searcher.check(evaluation.subnet)
             self._remember(evaluation)
 
     def _rounds(self) -> Rounds:

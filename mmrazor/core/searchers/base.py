@@ -17,7 +17,7 @@ from ..space import SearchSpace, Subnet
 from .draw import draw_new
 from .limits import CostLimits
 from .nsga2 import crowded_order, non_dominated_fronts
-from .objectives import Objective, checked_objectives
+from .objectives import Objective, check_known, checked_objectives
 from .rows import check_state, subnet_from_row, subnet_row, values_from_row, values_row
 
 
@@ -141,18 +141,12 @@ class Searcher(ABC):
         return position
 
     def check(self, subnet: Subnet) -> None:
-        """Return quietly if a Subnet has all objectives, or no score.
+        """Return quietly if a Subnet has all that counts here, or no score.
 
         Raises:
-            ValueError: If an objective is missing.
+            ValueError: If an objective is missing, or a cost that the budget bounds.
         """
-        known = {**subnet.cost, **subnet.score}
-        missing = [name for name, _ in self.objectives if name not in known]
-        if subnet.score and missing:
-            raise ValueError(
-                f"The search looks for {missing}, but what is known of a Subnet is "
-                f"{list(known)}. Set metric or objectives to one of those."
-            )
+        check_known(subnet, self.objectives, self.limits.limits)
 
     def pending(self) -> list[Subnet]:
         """Return the Subnets that were asked and not told, in order."""
@@ -203,7 +197,8 @@ class Searcher(ABC):
         """Go on where another one was that was started alike.
 
         Raises:
-            ValueError: If the state is of another searcher or space.
+            ValueError: If the state is of another searcher or space, or lacks a cost
+                or a score that counts here.
         """
         check_state(data, type(self).__name__, self.space)
         space = self.space
@@ -214,6 +209,8 @@ class Searcher(ABC):
         self._open_([values_from_row(space, row) for row in data["batch"]])
         self._num_asked = data["num_asked"]
         self._told.update((i, subnet_from_row(space, row)) for i, row in data["told"])
+        for subnet in (*self.history, *self._told.values()):
+            self.check(subnet)
         self._load_own_(data["own"])
 
     @final

@@ -91,7 +91,8 @@ class OptunaSearcher(Searcher):
 
         Raises:
             ConnectionError: If the storage cannot be reached.
-            ValueError: If the study is of another search.
+            ValueError: If the study is of another search, or was begun without a budget
+                for a cost that is bounded here.
         """
         super().start(*args, **kwargs)
         url = self.storage
@@ -103,6 +104,8 @@ class OptunaSearcher(Searcher):
         self._study = SharedStudy(
             url, self.study_name, self.space, directions, self.heartbeat_s
         )
+        for subnet in self.evaluated():
+            self.check(subnet)
         self._numbers: list[int] = []
         self._used_up = False
 
