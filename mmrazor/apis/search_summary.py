@@ -31,7 +31,7 @@ class SearchInfo:
         subnets: Files of all of ``best``.
         table: ``search.csv``, a row for each evaluation.
         retrain: Config that trains the best Subnet.
-        report: Page and pictures by file name.
+        report: Page and pictures by ``page``, ``pareto``, ``score`` and ``choices``.
     """
 
     best: tuple[Subnet, ...]
