@@ -37,7 +37,7 @@ class _Placing:
         self.flow, self.backend, self.ignore = flow, backend, ignore
         self.places = Places()
         self.moved: dict[int, Site] = {}  # by value, whose output it is
-        self.moving = _from_inputs(flow)
+        self.moving = from_inputs(flow)
         self.made = _from_products(flow, self.moving)
         self.used = _to_products(flow)
 
@@ -209,7 +209,7 @@ def _end_of(call: Call, flow: Flow) -> Call:
         call = following
 
 
-def _from_inputs(flow: Flow) -> set[int]:
+def from_inputs(flow: Flow) -> set[int]:
     """Return the values that depend on the input of the model."""
     given = {value for call in flow.calls for value in call.inputs}
     found = given - flow.makers.keys() - flow.names.keys()
