@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -96,17 +97,15 @@ class SiteMode(TorchFunctionMode, ABC):
         forward.calls[kind] += 1
         return self.called(site, func, args, kwargs)
 
-    def enter_module(self, module: nn.Module, *_: Any) -> None:
+    def enter_module(self, name: str, *_: Any) -> None:
         """Take note that a module's forward begins; a forward pre-hook."""
-        name = self._names[module]
         forward = _Forward(name)
         if name not in self._with_state:
             forward = self._stack[-1].inside.setdefault(name, forward)
         self._stack.append(forward)
 
-    def leave_module(self, module: nn.Module, *_: Any) -> None:
+    def leave_module(self, name: str, *_: Any) -> None:
         """Take note that it ends, also if it raises; a forward hook."""
-        name = self._names[module]
         while self._stack.pop().module != name:
             pass
 
@@ -117,9 +116,12 @@ class SiteMode(TorchFunctionMode, ABC):
         for module, name in self._names.items():
             if not name:
                 continue  # the whole model is entered already
-            enter = module.register_forward_pre_hook(self.enter_module)
-            leave = module.register_forward_hook(self.leave_module, always_call=True)
-            handles += [enter, leave]
+            # By name: exporters hand stand-ins for the modules to hooks.
+            enter, leave = (
+                partial(note, name) for note in (self.enter_module, self.leave_module)
+            )
+            handles.append(module.register_forward_pre_hook(enter))
+            handles.append(module.register_forward_hook(leave, always_call=True))
         try:
             with self:
                 yield
