@@ -63,21 +63,37 @@ def run_once(
         metric: Of the last validation, kept by the last part of its name.
         measure: More to keep, of the Runner after training.
     """
-    done = folder / "result.json"
+
+    def trained() -> dict[str, Any]:
+        cfg.experiment_name = f"{folder.parent.name}_{folder.name}"
+        runner = train(cfg, work_dir=folder, seed=seed, resume="auto")
+        score = last_score(runner, metric)
+        checkpoint = (folder / "last_checkpoint").read_text(encoding="utf-8").strip()
+        return {
+            metric.rpartition("/")[2]: round(score, 4),
+            **measure(runner),
+            "checkpoint": checkpoint,
+        }
+
+    return once(folder / "result.json", trained)
+
+
+def once(done: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Do something, unless it was done before; return what came of it and the time.
+
+    Args:
+        done: Where the result is kept.
+        make: Returns plain data; what it prints goes to the error stream.
+    """
     if done.is_file():
         return json.loads(done.read_text(encoding="utf-8"))
-    cfg.experiment_name = f"{folder.parent.name}_{folder.name}"
     start, start_cpu = time.perf_counter(), time.process_time()
     with redirect_stdout(sys.stderr):
-        runner = train(cfg, work_dir=folder, seed=seed, resume="auto")
-    score = last_score(runner, metric)
-    checkpoint = (folder / "last_checkpoint").read_text(encoding="utf-8").strip()
+        made = make()
     result = {
-        metric.rpartition("/")[2]: round(score, 4),
-        **measure(runner),
+        **made,
         "seconds": round(time.perf_counter() - start, 1),
         "cpu_seconds": round(time.process_time() - start_cpu, 1),
-        "checkpoint": checkpoint,
     }
     write_atomically(done, lambda path: path.write_text(json.dumps(result)))
     return result
