@@ -81,7 +81,7 @@ class PrunedMultiheadAttention(nn.Module):
         elif not self.batch_first:
             query, key, value = (x.transpose(0, 1) for x in (query, key, value))
         q, k, v = (self._heads(x) for x in self._projected(query, key, value))
-        bias = _attention_bias(attn_mask, key_padding_mask, q, len(query))
+        bias = _attention_bias(attn_mask, key_padding_mask, q, query.shape[0])
         dropout = self.dropout if self.training else 0.0
         weights = None
         if need_weights:

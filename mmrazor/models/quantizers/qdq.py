@@ -2,8 +2,9 @@
 # values; a runtime fuses them with the operations between. While a model is exported,
 # modules that write such pairs stand in the place of the quantizers. ONNX Runtime moves
 # integers through a MaxPool or Reshape if one pair, which all readers share, stands
-# behind it with the scale of what goes in; and a linear layer on rows (Gemm) runs in
-# integers, whatever its output is, if its bias is int32 in steps of input times weight.
+# behind it with the scale of what goes in; and a linear layer that it makes a Gemm of
+# (rows, or all sizes known) runs in integers, whatever its output is, if its bias is
+# int32 in steps of input times weight. Else it is a MatMul, and the bias is added.
 """Write quantizers into an ONNX graph as QuantizeLinear and DequantizeLinear."""
 
 from __future__ import annotations
@@ -122,6 +123,18 @@ class BiasQDQ(ConstantQDQ):
         steps = torch.round(x.double() / self.scale).clamp(_INT32.min, _INT32.max)
         zero_point = torch.zeros_like(self.scale, dtype=torch.int32)
         return steps.to(torch.int32), self.scale, zero_point
+
+    def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        """Return the bias as the integers give it, where that is of use.
+
+        Args:
+            x: The bias.
+            given: What the layer is given.
+        """
+        if given is None or given.dim() == 2:
+            return super().forward(x)
+        known = all(isinstance(size, int) for size in given.shape)
+        return super().forward(x) if known else x
 
 
 def _dequantized(

@@ -32,7 +32,7 @@ class Step:
         weight: Of the second tensor.
         axis: Of the weight's output channels.
         fold: The batch norm behind a layer whose weight is quantized as if folded.
-        bias: Of the third tensor, if the first has two axes.
+        bias: Of the third tensor; it is given the first one too.
         output: Of what is returned, or of each tensor of real numbers in it.
     """
 
@@ -53,8 +53,8 @@ class Step:
                 return self.inputs[place](tensor)
             if place == 1 and self.weight is not None:
                 return self._weight(model, tensor)
-            if place == 2 and self.bias is not None and args[0].dim() == 2:
-                return self.bias(tensor)
+            if place == 2 and self.bias is not None:
+                return self.bias(tensor, args[0])
             return tensor
 
         return with_tensors(args, kwargs, change)
