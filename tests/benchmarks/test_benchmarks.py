@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ("import_time.py", "kd_accuracy.py", "kd_step.py", "prune_accuracy.py")
+SCRIPTS = (
+    "import_time.py",
+    "kd_accuracy.py",
+    "kd_step.py",
+    "nas_accuracy.py",
+    "prune_accuracy.py",
+    "search_scaling.py",
+)
 
 
 def run(script: str, *arguments: str) -> str:
