@@ -67,7 +67,7 @@ def bare_config(cfg: Config) -> Config:
     resolved = architecture_of(cfg)
     scope, run_scope = resolved.scope, cfg.get("default_scope")
     bare: dict[str, Any] = {"default_scope": scope or "mmengine"}
-    bare["model"] = _bare_model(resolved)
+    bare["model"] = bare_model(resolved)
     given = _plain(cfg)
     for stage in _STAGES:
         source = stage if given.get(f"{stage}_dataloader") else "val"
@@ -100,7 +100,12 @@ def bare_config(cfg: Config) -> Config:
     return Config(bare)
 
 
-def _bare_model(resolved: ArchitectureConfig) -> dict[str, Any]:
+def bare_model(resolved: ArchitectureConfig) -> dict[str, Any]:
+    """Return the model dict of an Architecture, weights to download left out.
+
+    Raises:
+        ValueError: If it is one of a pruned model without its Subnet.
+    """
     if not is_pruned(resolved.model):
         return without_downloads(resolved.model)
     if "subnet" not in resolved.model:

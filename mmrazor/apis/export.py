@@ -18,15 +18,19 @@ from ..core.cost import Cost, count_cost
 from ..core.files import write_atomically
 from ..core.graph import example_inputs
 from ..core.space import Subnet
+from ..models.algorithms import Quantize
 from ..models.architectures import build_architecture, load_weights
 from ..models.architectures.checkpoint import checkpoint_file
 from ..models.architectures.resolve import is_pruned
+from ..models.quantizers import QuantReport, quant_report
 from .bare_config import bare_config, pruned_model
 from .config_text import config_text
 from .finetune_config import named_types
 from .image_size import test_image_size
 from .onnx import OnnxExportError, OnnxInfo, export_onnx
 from .pruning_run import subnet_in
+from .quantized_files import quantized_from, quantized_model
+from .quantizing_run import quantizer_in
 from .run_config import load_config
 from .weights_file import size_text, stored_meta, write_weights
 
@@ -43,6 +47,8 @@ class ExportInfo:
         cost: MACs and parameters for one image of ``image_size``.
         image_size: Height and width that cost and ONNX file were made with.
         subnet: The Subnet of a pruned or searched model, which the config reads.
+        quantized: What became of the layers of a quantized model, whose weights and
+            config are those of ``mmrazor.Quantize``.
     """
 
     checkpoint: Path
@@ -51,6 +57,7 @@ class ExportInfo:
     cost: Cost
     image_size: tuple[int, int]
     subnet: Path | None = None
+    quantized: QuantReport | None = None
 
 
 def export_model(
@@ -65,7 +72,8 @@ def export_model(
 ) -> ExportInfo:
     """Write the bare Architecture of a config and its checkpoint.
 
-    A checkpoint of a run with an EMA hook holds the averaged weights in its
+    That of a quantized model goes with its ranges, and its batch norms folded. A
+    checkpoint of a run with an EMA hook holds the averaged weights in its
     ``state_dict`` (mmengine swaps them there), so those are exported.
 
     Args:
@@ -92,13 +100,20 @@ def export_model(
     stem = name or (Path(cfg.filename).stem if cfg.filename else "model")
     _take_cuts_(bare, source, folder / f"{stem}_subnet.yaml")
     model = build_architecture(bare)
-    load_weights(model, source)
     size = _size(image_size) if image_size else test_image_size(bare)
-    inputs = example_inputs(model, size)
+    quantizer = quantizer_in(cfg.model)
+    if quantizer is not None:
+        model = quantized_from(model, quantizer, size, source)
+    else:
+        load_weights(model, source)
+    inputs = example_inputs(getattr(model, "architecture", model), size)
     weights_path, config_path = folder / f"{stem}.pth", folder / f"{stem}.py"
 
     write_weights(weights_path, model, _dataset_meta(source, bare))
     subnet_path = _copied_subnet_(bare, folder / f"{stem}_subnet.yaml")
+    if quantizer is not None:
+        scope = bare.default_scope
+        bare.model = quantized_model(bare.model, scope, quantizer, size)
     # The order of keys counts in what was searched; pretty_text would sort them.
     text = _header(bare, stem) + config_text(named_types(bare.to_dict()))
     write_atomically(config_path, lambda path: path.write_text(text, encoding="utf-8"))
@@ -111,8 +126,13 @@ def export_model(
                 f"{err} Weights and config are in '{folder}'; export without ONNX "
                 "(--no-onnx) to have these two alone."
             ) from err
-    cost = count_cost(model, inputs)
-    return ExportInfo(weights_path, config_path, onnx_info, cost, size, subnet_path)
+    files = (weights_path, config_path, onnx_info)
+    if not isinstance(model, Quantize):
+        return ExportInfo(*files, count_cost(model, inputs), size, subnet_path)
+    with model.quantizer.in_float():
+        cost = count_cost(model.architecture, inputs)
+    report = quant_report(model.architecture, model.quantizer)
+    return ExportInfo(*files, cost, size, subnet_path, report)
 
 
 def summary_table(info: ExportInfo) -> Table:
@@ -135,6 +155,10 @@ def summary_table(info: ExportInfo) -> Table:
         )
     table.add_row("parameters", f"{info.cost.params / 1e6:.3f} M")
     table.add_row("MACs", f"{info.cost.macs / 1e9:.3f} G at {height} x {width}")
+    if info.quantized is not None:
+        table.add_row("quantized", f"{info.quantized.quantized_share:.1%} of the MACs")
+        size = size_text(info.quantized.quantized_bytes)
+        table.add_row("parameters in integers", size)
     if info.cost.uncounted:
         table.add_row("not counted", ", ".join(sorted(info.cost.uncounted)))
     return table
@@ -178,6 +202,11 @@ def _copied_subnet_(bare: Config, path: Path) -> Path | None:
 def _header(bare: Config, stem: str) -> str:
     scope = bare.get("default_scope")
     library = scope if scope and scope != "mmengine" else "mmengine"
+    if "quantizer" in bare.model:
+        return (
+            f"# Exported by mmrazor: a quantized model; needs {library} and mmrazor.\n"
+            f"# Test it: python tools/test.py {stem}.py {stem}.pth\n"
+        )
     if is_pruned(bare.model):
         kind = "searched" if "mutator" in bare.model else "pruned"
         return (

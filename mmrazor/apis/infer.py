@@ -24,8 +24,10 @@ from ..models.architectures import build_architecture, load_weights, slimmed
 from ..models.architectures.checkpoint import checkpoint_file, read_checkpoint
 from ..models.architectures.resolve import is_pruned
 from .bare_config import bare_config
-from .image_size import test_pipeline
+from .image_size import test_image_size, test_pipeline
 from .pruning_run import subnet_in
+from .quantized_files import quantized_from
+from .quantizing_run import quantizer_in
 from .run_config import load_config
 
 
@@ -44,7 +46,7 @@ def init_model(
 
     Returns:
         The plain model in eval mode, with its config in ``cfg`` and class names in
-        ``dataset_meta``.
+        ``dataset_meta``. That of a checkpoint with ranges is quantized.
 
     Raises:
         FileNotFoundError: If config or checkpoint does not exist.
@@ -53,13 +55,18 @@ def init_model(
     cfg = load_config(config)
     bare = bare_config(cfg)
     model = build_architecture(bare)
+    quantizer = quantizer_in(cfg.model)
     classes: dict[str, Any] = {}
     if checkpoint is not None:
         source = checkpoint_file(checkpoint)
         subnet = subnet_in(source)
         if subnet is not None and not is_pruned(bare.model):
             model = slimmed(model, subnet)
-        load_weights(model, source)
+        if quantizer is not None:
+            size = quantizer.get("image_size") or test_image_size(bare)
+            model = quantized_from(model, quantizer, size, source)
+        else:
+            load_weights(model, source)
         meta = read_checkpoint(source).get("meta") or {}
         classes = dict(meta.get("dataset_meta") or {})
     # Names that the hosts' own tools read as well.

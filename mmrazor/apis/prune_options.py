@@ -55,7 +55,7 @@ def parse_importance(text: str) -> str | dict[str, Any]:
     if re.fullmatch(r"[\w.]+", text.strip()):
         return text.strip()
     try:
-        return _dict_of(ast.parse(text.strip(), mode="eval").body)
+        return dict_of(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, ValueError) as err:
         raise ValueError(
             f"--importance '{text}' is no name and no dict of plain values. Write "
@@ -76,7 +76,12 @@ def parse_min_keep(text: str) -> int | float:
     return int(text) if text.isdigit() else float(text)
 
 
-def _dict_of(node: ast.expr) -> dict[str, Any]:
+def dict_of(node: ast.expr) -> dict[str, Any]:
+    """Return the config that an expression of plain values is.
+
+    Raises:
+        ValueError: If it is no ``dict(type=...)``.
+    """
     pairs: Any
     if isinstance(node, ast.Call):
         named = all(keyword.arg for keyword in node.keywords) and not node.args

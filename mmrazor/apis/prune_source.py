@@ -128,10 +128,10 @@ class PruneSource:
         dataset = (self._test_loader() or {}).get("dataset") or {}
         return dict(found or dataset.get("metainfo") or {})
 
-    def default_folder(self) -> Path:
-        """Return where files go if nobody says."""
+    def default_folder(self, name: str = "pruned") -> Path:
+        """Return where files go if nobody says: a folder of the config's work dir."""
         stem = Path(self.cfg.filename).stem if self.cfg.filename else "model"
-        return Path(self.cfg.get("work_dir") or f"work_dirs/{stem}") / "pruned"
+        return Path(self.cfg.get("work_dir") or f"work_dirs/{stem}") / name
 
     def _test_loader(self) -> Mapping[str, Any] | None:
         return self.cfg.get("test_dataloader") or self.cfg.get("val_dataloader")

@@ -1,9 +1,11 @@
 """Quantized training: killed and resumed, distributed, tested, exported."""
 
+import onnx
 import pytest
 import torch
 from compared_runs import NO_PARTS, assert_close, assert_same, dumped
 
+from mmrazor.apis import init_model
 from tests.tools.output import error
 
 HOOKS = [{"type": "KillHook"}, {"type": "EMAHook"}]
@@ -141,3 +143,43 @@ def test_a_checkpoint_is_tested_and_its_faults_are_one_line(
     nothing = ("--cfg-options", "model.quantizer.ignore=[first,second,last]")
     text = error(run_tool("train.py", config, *nothing, code=1))
     assert "Nothing in ToyConvNet can be quantized: 'first:conv' is to be" in text
+
+
+@pytest.mark.parametrize("settings", [QAT, LSQ], ids=["QAT", "LSQ, live norms"])
+def test_what_was_trained_is_exported(
+    toy_config, run_tool, weights, tmp_path, settings
+):
+    short = {"train_cfg.max_iters": 4, "train_cfg.val_interval": 4}
+    options = {**scheduled(), **short} if settings is QAT else short
+    config = toy_config(options, model=quantized(settings), by_epoch=False)
+    run_tool("train.py", config, "--work-dir", "run")
+    output = run_tool("export.py", config, "run/iter_4.pth", "--image-size", 8, 8)
+    assert "100.0% of the MACs" in output
+    stored = torch.load(tmp_path / "run/export/toy.pth", weights_only=True)
+    assert not [name for name in stored["state_dict"] if "norm" in name]
+    tested = [
+        run_tool("test.py", *files).partition("accuracy: ")[2].split()[0]
+        for files in (
+            (config, "run/iter_4.pth"),
+            ("run/export/toy.py", "run/export/toy.pth"),
+        )
+    ]
+    assert tested[0] == tested[1]
+    graph = onnx.load(str(tmp_path / "run/export/toy.onnx"))
+    kinds = [node.op_type for node in graph.graph.node]
+    assert kinds.count("DequantizeLinear") > 3
+    again = ("run/export/toy.py", "run/export/toy.pth", "--image-size", 8, 8)
+    run_tool("export.py", *again, "--out-dir", "again", "--no-onnx")
+    second = torch.load(tmp_path / "again/toy.pth", weights_only=True)["state_dict"]
+    assert_same(stored["state_dict"], second)
+    given, exported = (
+        init_model(tmp_path / path, tmp_path / weights_path)
+        for path, weights_path in (
+            (config, "run/iter_4.pth"),
+            ("run/export/toy.py", "run/export/toy.pth"),
+        )
+    )
+    images = torch.randn(3, 3, 8, 8)
+    assert torch.equal(given(images), exported(images))
+    with exported.quantizer.in_float():
+        assert not torch.equal(given(images), exported(images))

@@ -58,7 +58,7 @@ def load_weights(model: nn.Module, source: str | os.PathLike[str]) -> None:
     state = model_state(read_checkpoint(path), str(source))
     if not any(key.startswith(_ARCHITECTURE) for key in model.state_dict()):
         state = architecture_state(state)
-    _load_state(model, state, str(source))
+    load_state(model, state, str(source))
     # mmengine's init_weights() would overwrite what was loaded.
     if isinstance(model, BaseModule):
         model.is_init = True
@@ -175,7 +175,17 @@ def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return copied
 
 
-def _load_state(model: nn.Module, state: dict[str, Tensor], name: str) -> None:
+def load_state(model: nn.Module, state: dict[str, Tensor], name: str) -> None:
+    """Load tensors into a model; every key and shape must match.
+
+    Args:
+        model: Receives them, in place.
+        state: The tensors.
+        name: Of the checkpoint, for the error.
+
+    Raises:
+        ValueError: If they do not fit.
+    """
     own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     given = {key: tuple(value.shape) for key, value in state.items()}
     error: RuntimeError | None = None

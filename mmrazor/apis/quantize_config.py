@@ -1,0 +1,231 @@
+# "I have a config and a checkpoint, give me 8 bits." What comes out is files that need
+# nothing but themselves: weights with ranges, a config that tests them and trains them
+# on, a report of every layer, and integers for a runtime.
+"""Quantize the Architecture of a config after training, and write what came of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from rich.console import Console
+from torch import nn
+
+from ..core.files import write_json
+from ..core.forward import call_model, evaluating
+from ..core.graph import example_inputs
+from ..core.graph.verify import relative_difference
+from ..models.algorithms import Quantize
+from ..models.architectures import build_architecture, load_weights
+from ..models.architectures.checkpoint import (
+    checkpoint_file,
+    model_state,
+    read_checkpoint,
+)
+from ..models.quantizers import quant_report
+from .calibration_batches import calibration_batches
+from .finetune_config import write_config
+from .onnx import OnnxExportError, export_onnx
+from .post_training import Method, built_methods, post_training_, run_batch
+from .prune_source import PruneSource
+from .quantize_report import QuantizeInfo, draw_layers, plain_report
+from .quantize_settings import options_of, settings_of
+from .quantized_files import quantized_config
+from .run_config import load_config, run_config
+from .steps import Steps
+from .weights_file import write_weights
+
+
+def quantize_config(
+    config: str | os.PathLike[str] | Config,
+    checkpoint: str | os.PathLike[str] | None = None,
+    *,
+    methods: Sequence[Method] | Method | None = None,
+    backend: str | None = None,
+    weight_bits: int | None = None,
+    activation_bits: int | None = None,
+    ignore: Sequence[str] = (),
+    calib_batches: int | None = None,
+    image_size: Sequence[int] | None = None,
+    seed: int = 0,
+    work_dir: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    onnx: bool = True,
+    cfg_options: Mapping[str, Any] | None = None,
+    console: Console | None = None,
+) -> QuantizeInfo:
+    """Quantize the Architecture of a config; write weights, ranges, a config and ONNX.
+
+    What is not given is taken from the ``quantizer`` of the config's model and from its
+    ``quantize = dict(methods=[...], calib_batches=...)``, if it has them.
+
+    Args:
+        config: Of an Algorithm, or of a plain host model.
+        checkpoint: Its float weights; default is those that the config names for the
+            architecture.
+        methods: Names, configs or objects of post-training methods.
+        backend: ``onnxruntime``, ``openvino``, ``tensorrt`` or ``generic``.
+        weight_bits: Bits of weights.
+        activation_bits: Bits of activations; 0 leaves them in float.
+        ignore: Names or patterns of modules that stay in float, beside the config's.
+        calib_batches: Batches of the training set to calibrate with, prepared as for a
+            validation.
+        image_size: Height and width; default is what the test pipeline makes.
+        seed: Of the choice of images.
+        work_dir: Folder for the files; default is ``quantized`` in the config's work
+            dir.
+        name: File name without suffix; default is the config's and ``_quantized``.
+        onnx: Write an ONNX file too.
+        cfg_options: Changes to the config, with dotted keys.
+        console: Where progress is shown.
+
+    Returns:
+        The report and where the files are.
+
+    Raises:
+        CalibrationError: If there are no batches, or the model does not take them.
+        FileNotFoundError: If config or checkpoint does not exist.
+        NothingQuantizedError: If there is nothing to quantize; the text says why.
+        QuantizedRunError: If there is NaN or infinity; the text names the place.
+        RunConfigError: If the config or the training set is faulty.
+        ValueError: If the checkpoint does not fit, is that of a quantized model, or a
+            setting is wrong.
+    """
+    steps = Steps(console)
+    cfg = load_config(config, cfg_options)
+    options = options_of(cfg, dict(methods=methods, calib_batches=calib_batches))
+    built = built_methods(options["methods"])
+    settings = settings_of(cfg, backend, weight_bits, activation_bits, ignore)
+    if checkpoint is not None:
+        _check_float(checkpoint)
+    with steps.step("Building the model"):
+        source = PruneSource.of(cfg, checkpoint)
+        source.warn_of_random_weights("the ranges are those of a random model.")
+        size = source.image_size(image_size)
+        settings["image_size"] = list(size)
+        model = _prepared(source.model, settings)
+    with steps.step("Reading calibration images"):
+        data = run_config(cfg)
+        batches = list(calibration_batches(data, options["calib_batches"], seed))
+    quantizer = model.quantizer
+    errors = post_training_(model.architecture, quantizer, batches, built, steps=steps)
+    with steps.step("Comparing layers"):
+        found = quant_report(model.architecture, quantizer, batches[0], run_batch)
+    model.cpu()
+    stem = name or f"{Path(cfg.filename).stem if cfg.filename else 'model'}_quantized"
+    folder = source.default_folder("quantized") if work_dir is None else Path(work_dir)
+    inputs = example_inputs(model.architecture, size)
+    with steps.step("Writing and reading back"):
+        weights = write_weights(folder / f"{stem}.pth", model, source.dataset_meta())
+        path = folder / f"{stem}.py"
+        ready = quantized_config(cfg, source.resolved, settings, weights)
+        write_config(path, ready, _header(model, path, weights))
+        difference = _reload_difference(path, weights, model, inputs)
+        origin = {
+            "config": str(cfg.filename or ""),
+            "checkpoint": str(source.weights or ""),
+            "calib_batches": len(batches),
+            "seed": seed,
+        }
+        report_path = folder / f"{stem}.json"
+        write_json(report_path, {**origin, **plain_report(found, errors)})
+        picture = _picture(found, folder / f"{stem}.png")
+    onnx_info, refusal = None, ""
+    if onnx:
+        with steps.step("Writing ONNX and checking it"):
+            try:
+                target = folder / f"{stem}.onnx"
+                onnx_info = export_onnx(model.architecture, inputs, target)
+            except (OnnxExportError, ModuleNotFoundError) as err:
+                refusal = str(err)
+    return QuantizeInfo(
+        report=found,
+        errors=errors,
+        checkpoint=weights,
+        config=path,
+        report_file=report_path,
+        picture=picture,
+        onnx=onnx_info,
+        onnx_refusal=refusal,
+        num_batches=len(batches),
+        image_size=size,
+        reload_difference=difference,
+    )
+
+
+def _check_float(checkpoint: str | os.PathLike[str]) -> None:
+    """Refuse the checkpoint of a quantized model."""
+    state = model_state(read_checkpoint(checkpoint_file(checkpoint)), str(checkpoint))
+    if any(key.startswith("quantizer.") for key in state):
+        raise ValueError(
+            f"Checkpoint '{checkpoint}' is that of a quantized model. Give the float "
+            "weights that it was made from; tools/export.py writes what was trained "
+            "quantized."
+        )
+
+
+def _prepared(model: nn.Module, settings: dict[str, Any]) -> Quantize:
+    if not isinstance(model, BaseModel):
+        raise ValueError(
+            f"{type(model).__name__} is a plain torch module, which a config's data "
+            "cannot be run through. Call mmrazor.quantize(model, batches)."
+        )
+    algorithm = Quantize(model, settings)
+    algorithm.is_init = True
+    return algorithm.to(get_device()).eval()
+
+
+def _header(model: Quantize, path: Path, weights: Path) -> str:
+    name = type(model.architecture).__name__
+    return (
+        f"{name} quantized by mmrazor for {model.quantizer.backend.name}.\n"
+        f"Test it: python tools/test.py {path} {weights}\n"
+        f"Train it on: python tools/train.py {path}"
+    )
+
+
+def _reload_difference(
+    path: Path, weights: Path, model: Quantize, inputs: Any
+) -> float:
+    """Return how far the output of the model built from the files is from this one's.
+
+    Raises:
+        RuntimeError: If weights or ranges differ.
+    """
+    cfg = load_config(path)
+    scope = cfg.get("default_scope") or "mmengine"
+    again: Any = build_architecture(Config(dict(model=cfg.model, default_scope=scope)))
+    load_weights(again, weights)
+    state = again.state_dict()
+    wrong = [
+        key for key, value in model.state_dict().items() if not value.equal(state[key])
+    ]
+    if wrong:
+        raise RuntimeError(
+            f"The model built from '{path}' has other weights than the one that was "
+            f"quantized: {wrong[:3]}. Do not use the files, and please report this."
+        )
+    outputs = [_output(one.architecture, inputs) for one in (model, again)]
+    return relative_difference(*outputs)
+
+
+def _output(model: nn.Module, inputs: Any) -> Any:
+    with torch.random.fork_rng([]), evaluating(model):
+        torch.manual_seed(0)
+        return call_model(model, inputs)
+
+
+def _picture(found: Any, path: Path) -> Path | None:
+    try:
+        return draw_layers(found, path)
+    except ModuleNotFoundError as err:
+        print_log(str(err), logger="current", level=logging.WARNING)
+        return None

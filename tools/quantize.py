@@ -1,0 +1,75 @@
+"""Quantize the model of a config; write weights with ranges, a config, and ONNX."""
+
+import argparse
+import sys
+
+from rich.console import Console
+
+from mmrazor.apis.arguments import add_cfg_options, add_image_size, add_source
+from mmrazor.apis.quantize_config import quantize_config
+from mmrazor.apis.quantize_options import SHORT_NAMES, parse_methods
+from mmrazor.apis.quantize_report import report
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_source(parser)
+    parser.add_argument(
+        "--method",
+        nargs="+",
+        dest="methods",
+        metavar="NAME",
+        help=f"ptq, which is calibration alone, or some of {', '.join(SHORT_NAMES)}, "
+        "or \"dict(type='...', ...)\"; default: what the config says, or ptq",
+    )
+    parser.add_argument(
+        "--backend",
+        help="onnxruntime, openvino, tensorrt or generic; default: onnxruntime",
+    )
+    parser.add_argument("--weight-bits", type=int, help="default: 8")
+    parser.add_argument(
+        "--activation-bits", type=int, help="0 leaves them in float; default: 8"
+    )
+    parser.add_argument(
+        "--calib-batches", type=int, help="batches of training images; default: 32"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of images")
+    parser.add_argument(
+        "--ignore",
+        nargs="+",
+        default=(),
+        metavar="MODULE",
+        help="modules that stay in float; * stands for any text",
+    )
+    add_image_size(parser)
+    parser.add_argument(
+        "--work-dir",
+        help="folder for the files; default: quantized, in the config's work dir",
+    )
+    parser.add_argument(
+        "--name", help="file name without suffix; default: the config's and _quantized"
+    )
+    parser.add_argument("--no-onnx", action="store_true", help="write no ONNX file")
+    add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the command line."""
+    options = vars(parse_args())
+    config, checkpoint = options.pop("config"), options.pop("checkpoint")
+    onnx, console = not options.pop("no_onnx"), Console()
+    try:
+        if options["methods"] is not None:
+            options["methods"] = parse_methods(options["methods"])
+        info = quantize_config(
+            config, checkpoint, onnx=onnx, console=console, **options
+        )
+    except (OSError, ModuleNotFoundError, RuntimeError, TypeError, ValueError) as err:
+        sys.exit(f"error: {err}")
+    console.print(report(info), crop=False)
+
+
+if __name__ == "__main__":
+    main()
