@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ...core.graph import example_inputs
@@ -31,7 +32,7 @@ from .places import (
 )
 from .recipe import Recipe
 from .sites import Site
-from .steps import Listener, QuantizedRun, Step, steps_of
+from .steps import Listener, QuantizedRun, Step, check_not_recomputed, steps_of
 
 
 class NothingQuantizedError(ValueError):
@@ -192,12 +193,15 @@ class Quantizer(Parts):
         return sorted(sites)
 
     def _enter(self, model: nn.Module, *_: Any) -> None:
+        if model.training and torch.is_grad_enabled():
+            check_not_recomputed(model)
         run = QuantizedRun(model, self._steps, self._listener).following()
         run.__enter__()
         self._runs.append(run)
 
     def _leave(self, model: nn.Module, *_: Any) -> None:
-        self._runs.pop().__exit__(None, None, None)
+        if self._runs:  # else it was refused before it began
+            self._runs.pop().__exit__(None, None, None)
 
 
 def quantizer_of(model: nn.Module) -> Quantizer | None:

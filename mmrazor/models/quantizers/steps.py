@@ -146,3 +146,17 @@ def _naming(site: Site) -> Iterator[None]:
         yield
     except (RuntimeError, ValueError) as err:
         raise QuantizedRunError(f"At '{site}': {err}") from err
+
+
+def check_not_recomputed(model: nn.Module) -> None:
+    """Check that nothing is computed again in backward, where no quantizer steps in.
+
+    Raises:
+        QuantizedRunError: If a module has ``with_cp=True``, as OpenMMLab's call it.
+    """
+    for name, module in model.named_modules():
+        if getattr(module, "with_cp", False):
+            raise QuantizedRunError(
+                f"'{name}' has with_cp=True: it is computed again in backward, where "
+                "quantizers do not step in. Train with with_cp=False."
+            )

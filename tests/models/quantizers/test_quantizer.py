@@ -246,6 +246,21 @@ def test_a_run_that_fails_leaves_the_model_working():
     assert not net.conv1._forward_hooks
 
 
+def test_parts_that_are_computed_again_in_backward_are_refused():
+    net, x = chain(), images()
+    net.conv1.with_cp = True
+    calibrated(net, x)
+    wanted = net(x).detach()
+    net.train()
+    with pytest.raises(QuantizedRunError, match="'conv1' has with_cp=True: .*Train"):
+        net(x)
+    with torch.no_grad():
+        assert torch.equal(net(x), wanted)
+    net.conv1.with_cp = False
+    net(x).sum().backward()
+    assert net.conv1.weight.grad.any()
+
+
 def test_a_listener_hears_one_run():
     net, x = chain(), images()
     quantizer = calibrated(net, x)
