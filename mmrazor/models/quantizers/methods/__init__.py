@@ -3,6 +3,7 @@
 from .ada_round import AdaRound
 from .base import LayerError, PostTrainingMethod
 from .bias_correction import BiasCorrection
+from .block_reconstruction import BlockReconstruction
 from .equalization import CrossLayerEqualization
 from .gptq import GPTQ
 
@@ -10,6 +11,7 @@ __all__ = [
     "GPTQ",
     "AdaRound",
     "BiasCorrection",
+    "BlockReconstruction",
     "CrossLayerEqualization",
     "LayerError",
     "PostTrainingMethod",

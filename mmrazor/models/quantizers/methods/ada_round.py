@@ -82,19 +82,25 @@ class AdaRound(PostTrainingMethod):
         batches = self._checked(quantizer, batches)
         errors = []
         for layer in weight_layers(model, quantizer, batches[0], run):
-            generator = torch.Generator().manual_seed(self.seed)
-            pairs = _PairedRows(model, quantizer, layer, run)
-            for batch in batches:
-                pairs.add_(batch, self.positions, generator)
-            errors.append(self._round_(pairs, generator))
+            errors.append(self.rounded_(model, quantizer, layer, batches, run))
             for _ in layer.calls:
                 advance()
         return errors
 
-    def _round_(self, pairs: _PairedRows, generator: torch.Generator) -> LayerError:
-        """Learn the rounding of a layer and round it."""
-        layer, weight = pairs.layer, pairs.weight
-        data = pairs.examples()
+    def rounded_(
+        self,
+        model: nn.Module,
+        quantizer: Quantizer,
+        layer: WeightLayer,
+        batches: Iterable[Any],
+        run: Callable[[nn.Module, Any], Any],
+    ) -> LayerError:
+        """Learn the rounding of one layer and round it; return its error."""
+        generator = torch.Generator().manual_seed(self.seed)
+        pairs = _PairedRows(model, quantizer, layer, run)
+        for batch in batches:
+            pairs.add_(batch, self.positions, generator)
+        weight, data = pairs.weight, pairs.examples()
         product = next(iter(layer.products.values()))
         scale, zero = (product.matrix(part).to(weight) for part in layer.grid(weight))
         settings = layer.quantizer.settings_now
@@ -113,7 +119,7 @@ class AdaRound(PostTrainingMethod):
         learn_([soft], loss, self.learning)
         after = data.error((soft.integers() - zero) * scale)
         best = soft.integers() if after < before else nearest
-        baked_(pairs.model, pairs.quantizer, layer, product.weight(best, weight))
+        baked_(model, quantizer, layer, product.weight(best, weight))
         return LayerError(layer.text, before, min(before, after))
 
 

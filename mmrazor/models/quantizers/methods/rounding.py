@@ -77,6 +77,11 @@ class SoftRounding(nn.Module):
         """Return the integers on the nearer sides."""
         return self._clamped((self.v >= 0).to(self.floor))
 
+    @torch.no_grad()
+    def settle_(self) -> None:
+        """Put each element on its nearer side, so that the weight is on the grid."""
+        self.v.copy_(torch.where(self.v >= 0, 9.0, -9.0))
+
     def _clamped(self, up: Tensor) -> Tensor:
         steps = self.floor + up + self.zero_point
         return steps.clamp(self.settings.quant_min, self.settings.quant_max)
