@@ -53,6 +53,25 @@ class OnnxInfo:
     exporter: str
 
 
+@dataclass(frozen=True)
+class _Check:
+    """What a written file must be; returns its largest difference."""
+
+    function: TensorFunction
+    quantizer: Quantizer | None
+    tolerance: float | None
+
+    def __call__(self, graph: Any, path: Path, dynamic: bool) -> float:
+        quantizer, tolerance = self.quantizer, self.tolerance
+        in_float = None
+        if quantizer is not None:
+            check_integers(graph, quantizer)
+            if tolerance is None:
+                tolerance, in_float = TOLERANCE, quantizer.in_float
+        tolerance = 1e-3 if tolerance is None else tolerance
+        return largest_difference(self.function, path, dynamic, tolerance, in_float)
+
+
 def export_onnx(
     model: nn.Module,
     inputs: Any,
@@ -75,8 +94,9 @@ def export_onnx(
         dynamic_batch: Leave the batch size open. A model that fixes it in its own code
             is exported for the batch size of ``inputs``, with a warning, and
             ``OnnxInfo.dynamic_batch`` is false.
-        tolerance: Largest relative difference accepted; default is 1e-3, or 0.1 for a
-            quantized model, whose roundings fall differently here and there.
+        tolerance: Largest relative difference accepted; default is 1e-3. Roundings of a
+            quantized model fall differently here and there: 0.1, or as much as
+            quantization changed the output.
 
     Raises:
         ModuleNotFoundError: If onnx or ONNX Runtime is not installed.
@@ -94,17 +114,14 @@ def export_onnx(
     with same_arithmetic(model), integers_written(model) as quantizer:
         if quantizer is not None:
             opset = opset or quantizer.backend.opset
-        if tolerance is None:
-            tolerance = 1e-3 if quantizer is None else TOLERANCE
         function = TensorFunction(model, inputs)
+        check = _Check(function, quantizer, tolerance)
         for dynamic in [True, False] if dynamic_batch else [False]:
             if dynamic and not function.batch_is_free:
                 continue
             for exporter in _EXPORTERS:
                 try:
-                    info = _export(
-                        function, path, opset, dynamic, exporter, tolerance, quantizer
-                    )
+                    info = _export(function, path, opset, dynamic, exporter, check)
                 except _failures() as err:
                     kind = "open" if dynamic else "fixed"
                     # torch.export wraps the reason in advice on itself.
@@ -132,8 +149,7 @@ def _export(
     opset: int | None,
     dynamic: bool,
     exporter: str,
-    tolerance: float,
-    quantizer: Quantizer | None,
+    check: _Check,
 ) -> OnnxInfo:
     found: dict[str, Any] = {}
 
@@ -143,12 +159,8 @@ def _export(
         _write(function, example, temporary, opset, dynamic, _EXPORTERS[exporter])
         graph = import_module("onnx").load(str(temporary))
         import_module("onnx").checker.check_model(graph, full_check=True)
-        if quantizer is not None:
-            check_integers(graph, quantizer)
         found["opset"] = next(i.version for i in graph.opset_import if not i.domain)
-        found["difference"] = largest_difference(
-            function, temporary, dynamic, tolerance
-        )
+        found["difference"] = check(graph, temporary, dynamic)
 
     written = write_atomically(Path(path), write_and_check)
     return OnnxInfo(

@@ -109,6 +109,8 @@ class WeightQDQ(ConstantQDQ):
 class BiasQDQ(ConstantQDQ):
     """A bias in integers of 32 bits, whose step is that of a product.
 
+    One that is too large for them stays in float.
+
     Args:
         given: Quantizer of what the layer is given.
         weight: Quantizer of its weight.
@@ -116,11 +118,14 @@ class BiasQDQ(ConstantQDQ):
 
     def __init__(self, given: Any, weight: Any) -> None:
         super().__init__(nn.Identity())
+        self._fits = True
         self.scale = (given.scale.detach() * weight.scale.detach()).float()
 
     def integers(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return integers, scale and zero point as the graph keeps them."""
-        steps = torch.round(x.double() / self.scale).clamp(_INT32.min, _INT32.max)
+        steps = torch.round(x.double() / self.scale)
+        self._fits = bool((steps.abs() <= _INT32.max).all())
+        steps = steps.clamp(_INT32.min, _INT32.max)
         zero_point = torch.zeros_like(self.scale, dtype=torch.int32)
         return steps.to(torch.int32), self.scale, zero_point
 
@@ -131,6 +136,8 @@ class BiasQDQ(ConstantQDQ):
             x: The bias.
             given: What the layer is given.
         """
+        if torch.onnx.is_in_onnx_export() and not self._fits:
+            return x
         if given is None or given.dim() == 2:
             return super().forward(x)
         known = all(isinstance(size, int) for size in given.shape)

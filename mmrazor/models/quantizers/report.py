@@ -140,14 +140,17 @@ def layer_sqnr(
     batch: Any,
     run: Callable[[nn.Module, Any], Any] = call_model,
 ) -> dict[Site, float]:
-    """Return how far each layer's output is from the float model's, in decibels."""
+    """Return how far each layer's output is from the float model's, in decibels.
+
+    Layers that are given something else then, such as other proposals, are left out.
+    """
     with as_original(model, quantizer):
         wanted = _outputs(model, quantizer, batch, run)
     found = _outputs(model, quantizer, batch, run)
     return {
         site: sqnr_db(torch.cat(wanted[site]), torch.cat(found[site]))
         for site in wanted
-        if len(found[site]) == len(wanted[site])
+        if [len(part) for part in found[site]] == [len(part) for part in wanted[site]]
     }
 
 
