@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from mmrazor.apis.onnx import export_onnx
 from mmrazor.models.quantizers import Quantizer, calibrate_
-from mmrazor.models.quantizers.qdq import written_as_qdq
 
 Logits = Callable[[Tensor], Tensor]
 _BATCH = 8
@@ -67,10 +66,9 @@ class Ours(Side):
 
     def sessions(self, quantized: Any) -> tuple[Logits, Logits]:
         """Export it, and open both files in the runtime."""
-        model, quantizer = quantized
+        model, _ = quantized
         path = self.folder / f"{self.case.name}_{self.backend}.onnx"
-        with written_as_qdq(quantizer):
-            export_onnx(model, self.case.images[:1], path, opset=21, tolerance=1.0)
+        export_onnx(model, self.case.images[:1], path, opset=21, tolerance=1.0)
         return self.opened(self.float_onnx()), self.opened(path)
 
     def opened(self, path: Path) -> Logits:

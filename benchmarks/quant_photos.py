@@ -33,7 +33,6 @@ from torch import Tensor, nn
 
 from mmrazor.apis.onnx import export_onnx
 from mmrazor.models.quantizers import Quantizer, calibrate_, quant_report, sqnr_db
-from mmrazor.models.quantizers.qdq import written_as_qdq
 from mmrazor.registry import MODELS
 
 _BATCH = 8
@@ -87,7 +86,7 @@ def measured(number: int, variant: Variant, args: argparse.Namespace) -> dict[st
     found |= {"bytes": report.quantized_bytes, "share": report.quantized_share}
     found |= scores(plain, logits_of(model, every), images.labels)
     if variant.runtimes:
-        found |= in_runtimes(number, model, quantizer, images, plain, args)
+        found |= in_runtimes(number, model, images, plain, args)
     return {"model": f"lite{number}", "variant": variant.name, **found}
 
 
@@ -106,7 +105,6 @@ def scores(plain: Tensor, logits: Tensor, labels: Tensor) -> dict[str, Any]:
 def in_runtimes(
     number: int,
     model: nn.Module,
-    quantizer: Quantizer,
     images: Images,
     plain: Tensor,
     args: argparse.Namespace,
@@ -117,8 +115,7 @@ def in_runtimes(
     with tempfile.TemporaryDirectory() as name:
         small, whole = Path(name) / "int8.onnx", Path(name) / "float.onnx"
         image = images.photos[:1]
-        with written_as_qdq(quantizer):
-            export_onnx(model, image, small, opset=21, tolerance=1.0)
+        export_onnx(model, image, small, opset=21, tolerance=1.0)
         export_onnx(lite(number, args.data_root / "downloads"), image, whole, opset=21)
         found["onnx_bytes"] = [path.stat().st_size for path in (whole, small)]
         runtimes: dict[str, Any] = {"onnxruntime": onnxruntime_session}

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .settings import QuantSettings
@@ -100,10 +100,10 @@ BACKENDS = {
         ),
         Backend(
             "openvino",
-            kinds=_LAYERS | {"matmul", "add", "mul", "cat", "avg_pool"},
-            outputs=frozenset({"add", "mul", "cat", "avg_pool"}),
+            kinds=_LAYERS | {"matmul"} | _JOINS,
+            outputs=frozenset({"conv", "matmul"}) | _JOINS,
             shared=frozenset({"cat"}),
-            weight=_WEIGHT,
+            weight=replace(_WEIGHT, reduce=True),
             activation=_UNSIGNED,
             weight_bits=(4, 8),
             activation_bits=(8,),

@@ -38,6 +38,7 @@ _NAMES = {
     "contiguous expand chunk split unbind narrow select __getitem__ detach clone roll "
     "dropout feature_dropout dropout2d alpha_dropout pixel_shuffle pixel_unshuffle "
     "channel_shuffle",
+    "pad": "pad",
 }
 _KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 _MAX_POOLS = (
@@ -72,6 +73,20 @@ def _found_kind(func: Any) -> str | None:
     if name.startswith("__"):
         return _KINDS.get(name)
     return _KINDS.get(name.removesuffix("_"))
+
+
+def pads_with_zero(args: tuple, kwargs: dict) -> bool:
+    """Tell whether a call of ``torch.nn.functional.pad`` adds zeros, or what is there.
+
+    Example:
+        >>> pads_with_zero((None, [1, 1]), {})
+        True
+        >>> pads_with_zero((None, [1, 1]), {'value': 2.0})
+        False
+    """
+    mode = kwargs.get("mode", args[2] if len(args) > 2 else "constant")
+    value = kwargs.get("value", args[3] if len(args) > 3 else None)
+    return mode != "constant" or not value
 
 
 def num_macs(kind: str, inputs: Sequence[Tensor], output: Tensor) -> int:

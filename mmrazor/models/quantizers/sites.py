@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .attention import plain_attention
-from .functions import kind_of
+from .functions import kind_of, pads_with_zero
 
 
 @dataclass(frozen=True, order=True)
@@ -86,7 +86,10 @@ class SiteMode(TorchFunctionMode, ABC):
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        kind = kind_of(func) or self.unknown
+        kind = kind_of(func)
+        if kind == "pad":
+            kind = "move" if pads_with_zero(args, kwargs) else None
+        kind = kind or self.unknown
         if kind is None:
             return func(*args, **kwargs)
         if kind == "attention":  # its matrix products are sites of their own

@@ -191,7 +191,7 @@ def test_what_is_joined_shares_a_scale_where_the_backend_asks_for_it():
 
 
 def test_outputs_of_layers_stay_in_float_where_the_backend_takes_that():
-    places = prepared(nn.Sequential(conv(3, 4), nn.ReLU()), backend="openvino")
+    places = prepared(nn.Sequential(conv(3, 4), nn.ReLU()), backend="generic")
     assert not places.outputs
     assert sites(places.outputs) != sites(prepared(nn.Sequential(conv(3, 4))).outputs)
 
