@@ -22,7 +22,8 @@ from ....registry import MODELS
 from ..originals import as_original
 from ..quantizer import Quantizer
 from .base import LayerError, PostTrainingMethod
-from .layers import Heard, LayerCall, WeightLayer, baked_, heard, weight_layers
+from .hearing import Heard, heard
+from .layers import LayerCall, WeightLayer, baked_, weight_layers
 from .products import picked
 from .rounding import Learning, SoftRounding, learn_
 
@@ -178,7 +179,7 @@ class _PairedRows:
         run: Callable[[nn.Module, Any], Any],
     ) -> None:
         self.model, self.quantizer, self.layer, self.run = model, quantizer, layer, run
-        self.weight = model.get_parameter(layer.name).detach()
+        self.weight = layer.weight(model)
         only = len(layer.calls) == 1  # or else each site has activations of its own
         first = next(iter(layer.activations.values()))
         self.activations = first if only else []

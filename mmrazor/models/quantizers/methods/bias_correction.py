@@ -20,7 +20,8 @@ from ....registry import MODELS
 from ..originals import as_original, changed_
 from ..quantizer import Quantizer
 from .base import LayerError, PostTrainingMethod
-from .layers import Heard, WeightLayer, heard, weight_layers
+from .hearing import Heard, heard
+from .layers import WeightLayer, weight_layers
 
 _LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

@@ -138,7 +138,7 @@ class BlockReconstruction(PostTrainingMethod):
     ) -> LayerError:
         """Learn the roundings and steps of a block; take them if they are better."""
         name, device = block.text, device_and_dtype(model)[0]
-        roundings = {layer.name: _soft(model, layer) for layer in block.layers}
+        roundings = {layer.text: _soft(model, layer) for layer in block.layers}
         own = own_activations(quantizer, block) if self.step_lr else []
         learned = {id(module): learnable(module) for module in own}
         power = _power(examples)
@@ -159,10 +159,9 @@ class BlockReconstruction(PostTrainingMethod):
         after = _error(block, BlockRun(model, name, found), examples, device)
         better = after < before
         for layer in block.layers:
-            integers = roundings[layer.name].integers()
+            integers = roundings[layer.text].integers()
             if not better:
-                weight = model.get_parameter(layer.name)
-                integers = layer.quantizer.quantized_(weight)
+                integers = layer.quantizer.quantized_(layer.weight(model))
             baked_(model, quantizer, layer, integers)
         for module in own if better else ():
             now = learned[id(module)]
@@ -206,7 +205,7 @@ class BlockReconstruction(PostTrainingMethod):
 
 
 def _soft(model: nn.Module, layer: WeightLayer) -> SoftRounding:
-    weight = model.get_parameter(layer.name).detach()
+    weight = layer.weight(model)
     scale, zero_point = (part.to(weight) for part in layer.grid(weight))
     return SoftRounding(weight, scale, zero_point, layer.quantizer.settings_now)
 

@@ -105,13 +105,13 @@ def block_steps(
     Args:
         quantizer: Of the model.
         block: The block.
-        roundings: By name of the weight, what takes the place of its quantizer.
+        roundings: By the layer's text, what takes the place of its quantizer.
         around: Returns what takes the place of a quantizer of activations.
     """
     weights = {
-        site: roundings[layer.name]
+        site: roundings[layer.text]
         for layer in block.layers
-        if layer.name in roundings
+        if layer.text in roundings
         for site in layer.calls
     }
     return {

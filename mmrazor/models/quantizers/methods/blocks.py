@@ -82,7 +82,7 @@ def blocks_of(
     blocks: dict[str, Block] = {}
     for layer in layers:
         name = _home(layer, (found | singles) - {""})
-        key = layer.name if name is None else f"module {name}"
+        key = layer.text if name is None else f"module {name}"
         blocks.setdefault(key, Block(name)).layers.append(layer)
     return list(blocks.values())
 

@@ -20,7 +20,8 @@ from ....registry import MODELS
 from ..quantizer import Quantizer
 from ..settings import QuantSettings
 from .base import LayerError, PostTrainingMethod
-from .layers import WeightLayer, baked_, heard, weight_layers
+from .hearing import heard
+from .layers import WeightLayer, baked_, weight_layers
 from .products import picked
 
 _ELEMENTS = 1 << 24  # of the rows that are made at a time
@@ -83,7 +84,7 @@ class GPTQ(PostTrainingMethod):
         for layer in weight_layers(model, quantizer, batches[0], run):
             hessian = self._hessian(model, quantizer, layer, batches, run)
             product = next(iter(layer.products.values()))
-            weight = model.get_parameter(layer.name).detach()
+            weight = layer.weight(model)
             scale, zero = (product.matrix(part) for part in layer.grid(weight))
             matrix, settings = product.matrix(weight), layer.quantizer.settings_now
             grid = scale.to(hessian), zero.to(hessian), settings
@@ -116,7 +117,7 @@ class GPTQ(PostTrainingMethod):
     ) -> Tensor:
         """Return ``X^T X`` of a layer's inputs, in float64, shape ``(G, K, K)``."""
         generator = torch.Generator().manual_seed(self.seed)
-        weight = model.get_parameter(layer.name)
+        weight = layer.weight(model)
         matrix = next(iter(layer.products.values())).matrix(weight)
         groups, _, width = matrix.shape
         total = matrix.new_zeros(groups, width, width, dtype=torch.float64)

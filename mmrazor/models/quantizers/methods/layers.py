@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +11,14 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from ....core.forward import evaluating
 from ..base import BaseFakeQuantize
 from ..flow import Call, Flow, flow_of
 from ..numeric import dequantized
 from ..originals import changed_
+from ..places import Weight
 from ..quantizer import Quantizer
 from ..shapes import spread
-from ..sites import Site, with_tensors
+from ..sites import Site, flat_tensors, with_tensors
 from .products import Product
 
 
@@ -57,6 +56,9 @@ class WeightLayer:
 
     Args:
         name: Of the parameter.
+        shape: Of the weight.
+        start: Of its first element among those of the parameter: it may be one of
+            several weights that are packed in one.
         quantizer: Of the weight.
         bias: Name of the bias, None if there is none or it is no parameter.
         calls: By site.
@@ -67,6 +69,8 @@ class WeightLayer:
     """
 
     name: str
+    shape: torch.Size
+    start: int
     quantizer: BaseFakeQuantize
     bias: str | None = None
     calls: dict[Site, LayerCall] = field(default_factory=dict)
@@ -79,6 +83,11 @@ class WeightLayer:
         """Name of the layer in reports."""
         return f"{next(iter(self.calls))}"
 
+    def weight(self, model: nn.Module) -> Tensor:
+        """Return the weight as it is now, without its gradient."""
+        flat = model.get_parameter(self.name).detach().reshape(-1)
+        return flat[self.start : self.start + self.shape.numel()].view(self.shape)
+
     def grid(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return the step and the zero point of each element of the weight."""
         module = self.quantizer
@@ -90,21 +99,6 @@ class WeightLayer:
         return found[0], found[1]
 
 
-@dataclass(frozen=True)
-class Heard:
-    """What a call was given and returned, detached and copied.
-
-    Args:
-        site: Of the call.
-        given: Its tensors, quantized if the model was.
-        result: What it returned.
-    """
-
-    site: Site
-    given: list[Tensor]
-    result: Tensor
-
-
 def weight_layers(
     model: nn.Module,
     quantizer: Quantizer,
@@ -113,7 +107,8 @@ def weight_layers(
 ) -> list[WeightLayer]:
     """Return the weights that can be changed, in the order of the run.
 
-    A warning names those that cannot: a forward computes them from parameters, they are
+    Weights packed in one parameter, as those of attention, are layers of their own. A
+    warning names those that cannot be changed: a forward computes them, they are
     rounded in several ways, or the batch does not get to them.
 
     Args:
@@ -124,26 +119,27 @@ def weight_layers(
     """
     with quantizer.in_float():
         flow = flow_of(model, batch, run)
-    layers: dict[str, WeightLayer] = {}
+    layers: dict[tuple, WeightLayer] = {}
     skipped: dict[Site, str] = {}
     for call in flow.calls:
         where = quantizer.places.weights.get(call.site)
         if where is None:
             continue
-        if where.name is None:
+        place = _place(model, call, where)
+        if place is None:
             skipped[call.site] = "its weight is computed as the model runs"
             continue
         module: Any = quantizer.step_at(call.site).weight
-        layer = layers.setdefault(where.name, WeightLayer(where.name, module))
+        layer = layers.setdefault(place, WeightLayer(*place, module))
         if not _agree(layer.quantizer, module):
-            skipped[call.site] = f"{where.name} is rounded in several ways"
+            skipped[call.site] = f"{layer.name} is rounded in several ways"
         layer.number += 1
         if len(call.inputs) > 2:
             layer.bias = flow.names.get(call.inputs[2])
         layer.calls[call.site] = LayerCall.of(call)
         layer.activations[call.site] = list(_activations(call, flow))
-        axes = model.get_parameter(where.name).dim() - 2
-        layer.products[call.site] = Product.of(call.kind, call.args, call.kwargs, axes)
+        settings = call.args, call.kwargs, len(layer.shape) - 2
+        layer.products[call.site] = Product.of(call.kind, *settings)
     seen = {call.site for call in flow.calls}
     unseen = [site for site in quantizer.layers() if site not in seen]
     skipped |= dict.fromkeys(unseen, "the first batch does not get there")
@@ -155,41 +151,6 @@ def weight_layers(
             level=logging.WARNING,
         )
     return [la for la in layers.values() if not la.calls.keys() & skipped.keys()]
-
-
-def heard(
-    model: nn.Module,
-    quantizer: Quantizer,
-    layer: WeightLayer,
-    batch: Any,
-    run: Callable[[nn.Module, Any], Any],
-) -> list[Heard]:
-    """Run a model on a batch, as far as a layer, and return what its calls saw.
-
-    Args:
-        model: The model, as it is to run: in float or quantized.
-        quantizer: Prepared for it.
-        layer: The layer.
-        batch: What to run it on.
-        run: Runs it.
-    """
-    found: list[Heard] = []
-
-    def listen(site: Site, given: list[Tensor], result: Any) -> None:
-        if site not in layer.calls:
-            return
-        copies = [tensor.detach().clone() for tensor in given]
-        found.append(Heard(site, copies, result.detach().clone()))
-        if len(found) == layer.number:
-            raise _Heard
-
-    with evaluating(model), quantizer.listening(listen), suppress(_Heard):
-        run(model, batch)
-    return found
-
-
-class _Heard(Exception):
-    """The layer has made its last call."""
 
 
 def baked_(
@@ -204,12 +165,31 @@ def baked_(
         integers: In the shape of its weight.
     """
     module = layer.quantizer
-    weight = model.get_parameter(layer.name)
+    parameter = model.get_parameter(layer.name)
     group = module.settings_now.group_size
     numbers = (module.scale, module.zero_point, module.axis, group)
     with torch.no_grad():
-        values = module.rounded(dequantized(integers, *numbers).to(weight.dtype))
-    changed_(model, quantizer, layer.name, values)
+        values = module.rounded(dequantized(integers, *numbers).to(parameter.dtype))
+        whole = parameter.detach().flatten().clone()
+        whole[layer.start : layer.start + values.numel()] = values.flatten()
+    changed_(model, quantizer, layer.name, whole.view(parameter.shape))
+
+
+def _place(
+    model: nn.Module, call: Call, where: Weight
+) -> tuple[str, torch.Size, int] | None:
+    """Return the parameter of a weight, its shape and where it begins in that."""
+    parameters = dict(model.named_parameters())
+    tensor = flat_tensors(call.args, call.kwargs)[1]
+    if where.name in parameters:
+        return where.name or "", tensor.shape, 0
+    whole = parameters.get(where.parameter or "")
+    if whole is None or not (whole.is_contiguous() and tensor.is_contiguous()):
+        return None
+    if whole.untyped_storage().data_ptr() != tensor.untyped_storage().data_ptr():
+        return None  # a copy in another order
+    start = tensor.storage_offset() - whole.storage_offset()
+    return where.parameter or "", tensor.shape, int(start)
 
 
 def _agree(one: BaseFakeQuantize, other: BaseFakeQuantize) -> bool:
