@@ -108,7 +108,8 @@ def searched_config(args: argparse.Namespace) -> Config:
     for split in ("train", "val", "test"):
         dataset = cfg.get(f"{split}_dataloader", {}).get("dataset", {})
         if args.data_root is not None:
-            dataset.data_root = str(args.data_root.resolve())
+            folder = args.data_root / Path(dataset.data_root).name
+            dataset.data_root = str(folder.resolve())
     half = args.population // 2
     cfg.search.searcher = dict(
         type="EvolutionSearcher",
@@ -140,7 +141,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--config", type=Path, default=CONFIG, help="of a search")
     parser.add_argument("--checkpoint", type=Path, help="of its supernet")
-    parser.add_argument("--data-root", type=Path, help="default: as the config says")
+    parser.add_argument(
+        "--data-root", type=Path, help="of all data sets; default: as the config says"
+    )
     numbers = {
         "population": (12, "candidates of a generation, an even number"),
         "generations": (5, "of the evolution"),
