@@ -95,7 +95,7 @@ def export_onnx(
             is exported for the batch size of ``inputs``, with a warning, and
             ``OnnxInfo.dynamic_batch`` is false.
         tolerance: Largest relative difference accepted; default is 1e-3. Roundings of a
-            quantized model fall differently here and there: 0.1, or as much as
+            quantized model fall differently here and there: 0.1, or twice as much as
             quantization changed the output.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 import mmengine.registry
@@ -12,6 +13,7 @@ from mmengine.registry import Registry
 
 from mmrazor import compat
 from mmrazor.models.architectures.build import architecture_config
+from mmrazor.models.quantizers import QuantSettings
 
 #: Arguments that the runner, or the owner of a part, adds when it builds the part.
 SUPPLIED = {
@@ -30,13 +32,13 @@ SUPPLIED = {
     "sampler",
     "save_dir",
 }
-#: Arguments that the builder of a norm layer or of a scheduler takes out.
-TAKEN_OUT = {"requires_grad", "convert_to_iter_based"}
+#: Arguments that the builder of a norm layer, scheduler, optimizer or hook takes out.
+TAKEN_OUT = {"requires_grad", "convert_to_iter_based", "paramwise_cfg", "priority"}
 #: Settings with a ``type`` that name a function or layer of mmcv, by no registry.
 PLAIN_SETTINGS = ("nms", "roi_layer")
 ROOTS = [r for r in vars(mmengine.registry).values() if isinstance(r, Registry)]
 #: Keys of an Algorithm whose parts, and their parts, are mmrazor's.
-_OURS = ("mutator", "pruner", "quantizer", "search")
+_OURS = ("mutator", "pruner", "quantizer", "search", "quantize")
 _DISTILLER_KEYS = ("student", "teacher", "student_connector", "teacher_connector")
 
 
@@ -65,12 +67,23 @@ def _walk(value: Any, scope: str | None, where: str) -> Iterator[str]:
             yield from _walk_loss(dict(loss), f"{where}.losses.{name}")
         return
     if "type" in value:
-        yield from _bound(value, scope, where)
+        yield from _bound(_without_settings(value, where), scope, where)
     for key, item in value.items():
         if key in PLAIN_SETTINGS:
             continue
         inner = "mmrazor" if key in _OURS else scope
         yield from _walk(item, inner, f"{where}.{key}" if where else str(key))
+
+
+def _without_settings(value: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """Return a quantizer's config without what goes to its QuantSettings."""
+    if "quantizer" not in where.split(".")[:-1]:
+        return value
+    settings = {field.name for field in fields(QuantSettings)}
+    if not where.endswith((".weight", ".activation")):
+        return value
+    kept = {key: item for key, item in value.items() if key not in settings}
+    return {**kept, "settings": {}}
 
 
 def _walk_loss(loss: dict[str, Any], where: str) -> Iterator[str]:

@@ -90,8 +90,11 @@ def test_small_config_trains_a_step(path, tiny_data, tmp_path, monkeypatch):
     pruner = getattr(runner.model, "pruner", None)
     if pruner is not None:
         vars(pruner).update(driven=True)  # as its hook would
+    batch = next(iter(loader))
+    if getattr(runner.model, "quantizer", None) is not None:
+        runner.model.calibrate_([batch])  # as its hook would
     before = {name: p.clone() for name, p in runner.model.named_parameters()}
-    log = runner.model.train_step(next(iter(loader)), optim_wrapper)
+    log = runner.model.train_step(batch, optim_wrapper)
     assert all(torch.isfinite(value).all() for value in log.values())
     changed = [n for n, p in runner.model.named_parameters() if not p.equal(before[n])]
     assert len(changed) > len(before) / 2

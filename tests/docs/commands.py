@@ -20,7 +20,9 @@ from typing import Any
 from unittest import mock
 
 from mmrazor.apis.gradient_importance import reads_gradients
+from mmrazor.apis.post_training import built_methods
 from mmrazor.apis.prune_options import parse_budget, parse_importance
+from mmrazor.apis.quantize_options import parse_methods
 from mmrazor.apis.run_config import load_config
 from mmrazor.apis.search_settings import SearchSettings
 
@@ -164,6 +166,8 @@ class CommandChecker:
             self._note_pruned(Path(config), cfg, given)
         if script == "tools/search.py":
             self._note_searched(Path(config), cfg, given)
+        if script == "tools/quantize.py":
+            self._note_quantized(Path(config), cfg, given)
         checkpoint = getattr(given, "checkpoint", None)
         if checkpoint is not None and not (self.folder / checkpoint).exists():
             self._check_written(checkpoint)
@@ -187,6 +191,17 @@ class CommandChecker:
         (self.folder / folder).mkdir(parents=True, exist_ok=True)
         cfg.dump(self.folder / folder / f"{config.stem}_retrain.py")
         (self.folder / folder / "subnet.yaml").touch()
+
+    def _note_quantized(self, config: Path, cfg: Any, given: Any) -> None:
+        """Check the methods; put files where the tool writes, for later commands."""
+        said = (cfg.get("quantize") or {}).get("methods") or ()
+        built_methods(said if given.methods is None else parse_methods(given.methods))
+        default = Path(cfg.get("work_dir") or f"work_dirs/{config.stem}") / "quantized"
+        folder = self.folder / (given.work_dir or default)
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = given.name or f"{config.stem}_quantized"
+        cfg.dump(folder / f"{stem}.py")
+        (folder / f"{stem}.pth").touch()
 
     def _check_written(self, checkpoint: str) -> None:
         folder, _, name = checkpoint.rpartition("/")
