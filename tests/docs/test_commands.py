@@ -7,6 +7,7 @@ import doctest
 import inspect
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from mmrazor.apis.run_config import load_config
 from mmrazor.models.algorithms import Algorithm
 from mmrazor.models.architectures import build_architecture
 from mmrazor.models.losses import DistillLoss
+from mmrazor.models.quantizers import BaseFakeQuantize, QuantSettings
 from mmrazor.registry import HOOKS, LOOPS, MODELS
 
 from .blocks import ROOT, Block, blocks_of, commands_of, config_commands, pages
@@ -28,6 +30,7 @@ from .commands import CommandChecker, CommandError
 PAGES = pages()
 COMMANDS = ("bash", "shell")
 SHOWN = ("text", "yaml", "{toctree}", "{eval-rst}")
+_SETTINGS = {field.name for field in fields(QuantSettings)}
 _LOSS_KEYS = {"student", "teacher", "student_connector", "teacher_connector"}
 
 
@@ -184,6 +187,7 @@ def _check_keywords(block: Block, type_name: str, keywords: set[str]) -> None:
     for cls in bases if Algorithm in bases else found[:1]:
         known.update(inspect.signature(cls).parameters)
     known.update(dict.fromkeys(_LOSS_KEYS) if DistillLoss in bases else {})
+    known.update(dict.fromkeys(_SETTINGS) if BaseFakeQuantize in bases else {})
     unknown = keywords - set(known)
     assert not unknown, f"{block.where}: {type_name} takes no {sorted(unknown)}"
 
