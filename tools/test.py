@@ -1,4 +1,4 @@
-"""Test a checkpoint on the test set of a config."""
+"""Test a checkpoint, or an ONNX file, on the test set of a config."""
 
 import argparse
 import json
@@ -23,7 +23,10 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="a file, or e.g. 'mmrazor::<folder>/<name>.py'")
-    parser.add_argument("checkpoint", help="weights of the algorithm or bare model")
+    parser.add_argument(
+        "checkpoint",
+        help="weights of the algorithm or bare model, or an ONNX file of it",
+    )
     parser.add_argument("--work-dir", help="folder for logs")
     parser.add_argument("--out", type=Path, help="JSON file for the metrics")
     add_cfg_options(parser)
@@ -43,12 +46,12 @@ def main() -> None:
     """Run the command line."""
     args = parse_args()
     try:
+        existing_checkpoint(args.checkpoint)
         cfg = run_config(
             args.config,
             work_dir=args.work_dir,
             cfg_options=args.cfg_options,
             launcher=args.launcher,
-            checkpoint=existing_checkpoint(args.checkpoint),
         )
     except (FileNotFoundError, ModuleNotFoundError, ValueError) as err:
         sys.exit(f"error: {err}")

@@ -21,7 +21,7 @@ from mmengine.runner import Runner
 
 from mmrazor import compat
 
-from ..models.architectures import SubnetModelError
+from ..models.architectures import OnnxModelError, SubnetModelError
 from ..models.quantizers import NothingQuantizedError
 from .run_config import RunConfigError
 
@@ -51,6 +51,7 @@ def build_runner(cfg: Config) -> Runner:
         except (
             FileNotFoundError,
             NothingQuantizedError,
+            OnnxModelError,
             SubnetModelError,
         ) as err:
             raise RunConfigError(str(err)) from err

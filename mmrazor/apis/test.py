@@ -12,7 +12,9 @@ from mmrazor.core.hooks.check_checkpoint_hook import (
     WrongCheckpointError,
 )
 
+from ..models.architectures import OnnxModelError
 from ..models.pruners import PruningStateError
+from .bare_config import architecture_of, bare_model
 from .run_config import RunConfigError, existing_checkpoint, run_config
 from .runner import build_runner, check_datasets, explained_types
 
@@ -25,7 +27,8 @@ def test(
     Args:
         config: A file, the config of an installed library, or a Config; of an
             Algorithm or of a plain host model.
-        checkpoint: Weights of the Algorithm or of its bare Architecture.
+        checkpoint: Weights of the Algorithm or of its bare Architecture; or the ONNX
+            file of that, which is run in ONNX Runtime.
         **options: As for ``run_config``.
 
     Returns:
@@ -37,7 +40,11 @@ def test(
             model than the checkpoint's.
     """
     path = existing_checkpoint(checkpoint)
-    cfg = run_config(config, checkpoint=path, **options)
+    is_onnx = path.endswith(".onnx")
+    if is_onnx:
+        cfg = onnx_config(run_config(config, **options), path)
+    else:
+        cfg = run_config(config, checkpoint=path, **options)
     if not cfg.get("test_dataloader"):
         raise RunConfigError(
             f"Config '{cfg.filename}' has no test_dataloader. Add test_dataloader, "
@@ -45,11 +52,33 @@ def test(
         )
     runner = build_runner(cfg)
     check_datasets(runner, "test")
-    runner.register_hook(CheckCheckpointHook())
+    if not is_onnx:
+        runner.register_hook(CheckCheckpointHook())
     try:
         with explained_types():
             return runner.test()
+    except OnnxModelError as err:
+        raise RunConfigError(str(err)) from err
     except (WrongCheckpointError, PruningStateError) as err:
         raise RunConfigError(
             f"Checkpoint '{path}' is not of the model in '{cfg.filename}': {err}"
         ) from err
+
+
+def onnx_config(cfg: Config, path: str) -> Config:
+    """Return a config that tests the ONNX file of its model.
+
+    Args:
+        cfg: Of an Algorithm or of a plain host model, complete for a run.
+        path: The file.
+    """
+    resolved = architecture_of(cfg)
+    inner = bare_model(resolved)
+    if resolved.scope is not None:
+        inner["_scope_"] = resolved.scope
+    cfg.model = {"type": "mmrazor.OnnxModel", "architecture": inner, "onnx": path}
+    cfg.load_from, cfg.resume = None, False
+    # Weights that are not used need no average.
+    hooks = [dict(hook) for hook in cfg.get("custom_hooks") or []]
+    cfg.custom_hooks = [hook for hook in hooks if "EMAHook" not in str(hook["type"])]
+    return cfg

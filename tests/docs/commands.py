@@ -201,7 +201,8 @@ class CommandChecker:
         folder.mkdir(parents=True, exist_ok=True)
         stem = given.name or f"{config.stem}_quantized"
         cfg.dump(folder / f"{stem}.py")
-        (folder / f"{stem}.pth").touch()
+        for suffix in (".pth", ".onnx"):
+            (folder / f"{stem}{suffix}").touch()
 
     def _check_written(self, checkpoint: str) -> None:
         folder, _, name = checkpoint.rpartition("/")

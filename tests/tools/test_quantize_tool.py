@@ -8,6 +8,7 @@ import torch
 
 from mmrazor.apis import init_model
 from tests.tools.output import error
+from tests.tools.test_hosts import CONFIG, classifier  # noqa: F401
 
 NET = {"type": "ToyConvNet"}
 WORK = "work_dirs/toy/quantized/toy_quantized"
@@ -115,3 +116,22 @@ def test_faults_are_one_line(net, run_tool, tmp_path):
     run_tool(*quantize, "--calib-batches", 1)
     text = error(run_tool("quantize.py", f"{WORK}.py", f"{WORK}.pth", code=1))
     assert "is that of a quantized model. Give the float weights" in text
+
+
+@pytest.fixture
+def host(classifier):  # noqa: F811
+    """Return the config of a classifier, with its images beside it."""
+    return classifier
+
+
+def test_the_onnx_file_of_a_host_model_is_tested_as_the_model(host, run_tool, tmp_path):
+    output = run_tool("quantize.py", host, "--calib-batches", 2)
+    assert "0e+00" in output
+    files = "work_dirs/net/quantized/net_quantized"
+    tested = []
+    for suffix in (".pth", ".onnx"):
+        run_tool("test.py", f"{files}.py", f"{files}{suffix}", "--out", "m.json")
+        tested.append(json.loads((tmp_path / "m.json").read_text())["accuracy/top1"])
+    assert abs(tested[0] - tested[1]) <= 100 / 16  # one of its images
+    text = error(run_tool("test.py", "net.py", "gone.onnx", code=1))
+    assert "There is no checkpoint 'gone.onnx'" in text

@@ -11,6 +11,7 @@ from .backbones import (
 from .build import build_architecture
 from .checkpoint import load_weights
 from .heads import DartsHead
+from .onnx_model import OnnxModelError, onnx_model
 from .resolve import ArchitectureConfig, architecture_config
 from .subnet_model import SubnetModelError, slimmed, subnet_model
 
@@ -20,6 +21,7 @@ __all__ = [
     "DartsBackbone",
     "DartsHead",
     "Genotype",
+    "OnnxModelError",
     "SearchableMobileNetV2",
     "SearchableShuffleNetV2",
     "SubnetModelError",
@@ -27,6 +29,7 @@ __all__ = [
     "build_architecture",
     "genotype_values",
     "load_weights",
+    "onnx_model",
     "slimmed",
     "subnet_model",
 ]
