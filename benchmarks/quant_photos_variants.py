@@ -45,17 +45,17 @@ VARIANTS = {
         Variant(
             "int8 by tensor, equalized",
             _BY_TENSOR,
-            [dict(type="CrossLayerEqualization")],
+            [dict(type="mmrazor.CrossLayerEqualization")],
         ),
         Variant(
             "int8 by tensor, equalized, bias corrected",
             _BY_TENSOR,
-            [dict(type="CrossLayerEqualization"), dict(type="BiasCorrection")],
+            [dict(type="mmrazor.CrossLayerEqualization"), dict(type="BiasCorrection")],
         ),
         _int4("int4 weights, to nearest"),
-        _int4("int4 weights, bias corrected", dict(type="BiasCorrection")),
-        _int4("int4 weights, GPTQ", dict(type="GPTQ")),
-        _int4("int4 weights, AdaRound", dict(type="AdaRound", **_STEPS)),
-        _int4("int4 weights, BRECQ", dict(type="BlockReconstruction", **_STEPS)),
+        _int4("int4 weights, bias corrected", dict(type="mmrazor.BiasCorrection")),
+        _int4("int4 weights, GPTQ", dict(type="mmrazor.GPTQ")),
+        _int4("int4 weights, AdaRound", dict(type="mmrazor.AdaRound", **_STEPS)),
+        _int4("int4 weights, BRECQ", dict(type="mmrazor.BlockReconstruction", **_STEPS)),
     )
 }

@@ -117,14 +117,19 @@ class SharedStudy:
         """
         give_up = time.monotonic() + _SETTING_UP_S
         while True:
+            # What is in line, of a worker that died, goes before what is drawn anew.
+            waiting = self.trials("WAITING")
             running, evaluated = self.claimed()
             earlier = [t for t in running if t.number < number]
             settled = all(len(t.params) == len(self.space) for t in earlier)
             if settled or time.monotonic() > give_up:
                 break
             time.sleep(0.02)
-        before = earlier + evaluated
-        return len(before) < most and all(t.params != values for t in before)
+        taken = {t.number for t in earlier}
+        taken |= {t.number for t in waiting if t.number < number}
+        if len(taken) + len(evaluated) >= most:
+            return False
+        return all(t.params != values for t in earlier + evaluated)
 
     def hold(self, number: int, trial_id: int) -> None:
         """Give signs of life for a trial until it is told or withdrawn."""

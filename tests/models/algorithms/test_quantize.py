@@ -43,7 +43,7 @@ class Net(BaseModel):
 
 
 def quantize(**kwargs):
-    return MODELS.build(dict(type="Quantize", architecture=Net(), **kwargs))
+    return MODELS.build(dict(type="mmrazor.Quantize", architecture=Net(), **kwargs))
 
 
 def train(model, steps=5):

@@ -127,7 +127,7 @@ def test_a_model_comes_closer_to_the_float_one(weight, activation):
     other, quantizer = quantized(net, data, weight=weight, activation=activation)
     before = distance(net, other, data)
     calls = []
-    method = MODELS.build(dict(type="AdaRound", **QUICK))
+    method = MODELS.build(dict(type="mmrazor.AdaRound", **QUICK))
     errors = method(other, quantizer, data, advance=lambda: calls.append(1))
     check_on_grid(other, quantizer)
     check_records(errors, quantizer)

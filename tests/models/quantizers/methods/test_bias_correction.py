@@ -48,7 +48,7 @@ def test_the_mean_of_each_layer_is_that_of_the_float_model(activation):
         wanted = means(other, data)
     before = means(other, data)
     calls = []
-    method = MODELS.build(dict(type="BiasCorrection"))
+    method = MODELS.build(dict(type="mmrazor.BiasCorrection"))
     errors = method(other, quantizer, data, advance=lambda: calls.append(1))
     after = means(other, data)
     assert list(wanted) == list(after)

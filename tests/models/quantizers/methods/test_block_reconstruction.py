@@ -63,7 +63,7 @@ def test_a_model_comes_closer_to_the_float_one(weight, activation, more):
     other, quantizer = quantized(net, data, weight=weight, activation=activation)
     before = distance(net, other, data)
     calls = []
-    method = MODELS.build(dict(type="BlockReconstruction", **QUICK, **more))
+    method = MODELS.build(dict(type="mmrazor.BlockReconstruction", **QUICK, **more))
     errors = method(other, quantizer, data, advance=lambda: calls.append(1))
     check_on_grid(other, quantizer)
     assert [error.site for error in errors] == NAMES

@@ -190,7 +190,7 @@ def test_a_model_is_equalized_before_calibration():
     plain, _ = quantized(net, data, weight=weight)
     other, quantizer = quantized(net, data, False, weight=weight)
     calls = []
-    method = MODELS.build(dict(type="CrossLayerEqualization"))
+    method = MODELS.build(dict(type="mmrazor.CrossLayerEqualization"))
     errors = method(other, quantizer, data, advance=lambda: calls.append(1))
     assert len(calls) == 5
     with quantizer.in_float():

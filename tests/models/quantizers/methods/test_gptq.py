@@ -177,7 +177,7 @@ def test_the_same_seed_gives_the_same_and_positions_are_drawn():
 
 def test_what_cannot_be_is_said():
     net, data = toy()
-    method = MODELS.build(dict(type="GPTQ"))
+    method = MODELS.build(dict(type="mmrazor.GPTQ"))
     assert not method.before_calibration
     raw, quantizer = quantized(net, data, calibrated=False)
     with pytest.raises(ValueError, match="GPTQ comes after calibration"):
