@@ -56,6 +56,8 @@ VARIANTS = {
         _int4("int4 weights, bias corrected", dict(type="mmrazor.BiasCorrection")),
         _int4("int4 weights, GPTQ", dict(type="mmrazor.GPTQ")),
         _int4("int4 weights, AdaRound", dict(type="mmrazor.AdaRound", **_STEPS)),
-        _int4("int4 weights, BRECQ", dict(type="mmrazor.BlockReconstruction", **_STEPS)),
+        _int4(
+            "int4 weights, BRECQ", dict(type="mmrazor.BlockReconstruction", **_STEPS)
+        ),
     )
 }

@@ -45,7 +45,5 @@ def test_an_output_may_differ_by_twice_what_quantization_changed(
         expected = (theirs - 1) / (1 + changed_by)
         assert largest_difference(*arguments) == pytest.approx(expected, rel=1e-4)
     else:
-        with pytest.raises(
-            OnnxExportError, match=r"differs by 5.00e-01 .*=0\.1"
-        ):
+        with pytest.raises(OnnxExportError, match=r"differs by 5.00e-01 .*=0\.1"):
             largest_difference(*arguments)
