@@ -2,17 +2,6 @@
 # in 8 bits, from the weights that mmpretrain publishes.
 # python tools/quantize.py configs/quantization/ptq/ptq_mbv2_in1k.py
 # Expected: published top-1 70.29, in float 71.86; not measured here.
-_base_ = [
-    'mmpretrain::_base_/datasets/imagenet_bs32.py',
-    'mmpretrain::_base_/schedules/imagenet_bs256.py',
-    'mmpretrain::_base_/default_runtime.py',
-]
+_base_ = './ptq_r18_in1k.py'
 model = dict(
-    type='mmrazor.Quantize',
-    architecture=dict(cfg_path='mmpretrain::mobilenet_v2/mobilenet-v2_8xb32_in1k.py', pretrained=True),
-    quantizer=dict(
-        type='Quantizer',
-        backend='onnxruntime',
-        weight=dict(bits=8, granularity='channel'),
-        activation=dict(bits=8, observer=dict(type='PercentileObserver'))))
-quantize = dict(calib_batches=32)
+    architecture=dict(cfg_path='mmpretrain::mobilenet_v2/mobilenet-v2_8xb32_in1k.py'))

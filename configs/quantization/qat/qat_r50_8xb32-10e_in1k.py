@@ -2,36 +2,6 @@
 # on ImageNet, from the weights that mmpretrain publishes.
 # bash tools/dist_train.sh configs/quantization/qat/qat_r50_8xb32-10e_in1k.py 8
 # Expected: published top-1 none, in float 76.55; not measured here.
-_base_ = [
-    'mmpretrain::_base_/datasets/imagenet_bs32.py',
-    'mmpretrain::_base_/schedules/imagenet_bs256.py',
-    'mmpretrain::_base_/default_runtime.py',
-]
+_base_ = './qat_r18_8xb32-10e_in1k.py'
 model = dict(
-    type='mmrazor.Quantize',
-    architecture=dict(cfg_path='mmpretrain::resnet/resnet50_8xb32_in1k.py', pretrained=True),
-    quantizer=dict(
-        type='Quantizer',
-        backend='onnxruntime',
-        weight=dict(
-            bits=8,
-            granularity='channel',
-            observer=dict(type='MovingAverageObserver', momentum=1.0)),
-        activation=dict(
-            bits=8,
-            observer=dict(type='MovingAverageObserver', momentum=0.01))))
-optim_wrapper = dict(
-    optimizer=dict(type='SGD', lr=0.004, momentum=0.9, weight_decay=1e-4))
-param_scheduler = dict(
-    _delete_=True,
-    type='CosineAnnealingLR',
-    by_epoch=True,
-    begin=0,
-    T_max=10,
-    end=10,
-    convert_to_iter_based=True)
-train_cfg = dict(max_epochs=10)
-custom_hooks = [
-    dict(
-        type='mmrazor.QuantScheduleHook', freeze_observers_at=8, freeze_bn_at=6)
-]
+    architecture=dict(cfg_path='mmpretrain::resnet/resnet50_8xb32_in1k.py'))
