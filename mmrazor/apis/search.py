@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from rich.console import Console
 
+from ..core.forward import unwrapped
 from ..core.loops import SearchLoop
 from ..core.loops.ranks import from_leader, rank
 from ..core.loops.search_state import Evaluation, SearchState
@@ -116,7 +116,7 @@ def search(
 
 
 def _supernet(runner: Runner, cfg: Config) -> SearchableAlgorithm:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     if not isinstance(model, SearchableAlgorithm):
         raise RunConfigError(
             f"Config '{cfg.filename}' has no search space: its model is a "

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 Inputs = Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]
@@ -25,6 +26,16 @@ def call_model(model: nn.Module, inputs: Any) -> Any:
     if isinstance(inputs, (tuple, list)):
         return model(*inputs)
     return model(inputs)
+
+
+def unwrapped(model: Any) -> Any:
+    """Return a model without the distributed wrapper that it may be in.
+
+    Example:
+        >>> unwrapped(nn.Identity())
+        Identity()
+    """
+    return model.module if is_model_wrapper(model) else model
 
 
 def map_tensors(value: Any, function: Callable[[Tensor], Any]) -> Any:

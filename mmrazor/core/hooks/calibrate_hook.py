@@ -14,6 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from ...registry import HOOKS
+from ..forward import unwrapped
 from ..protocols import Quantizes, RebuildsReducer
 from .averaged_models import averages_of, follow_quantizer_
 from .random_state_hook import number_draws_, obstacle_to_numbers
@@ -73,9 +74,7 @@ def quantized_model(runner: Any, hook: str) -> Any:
     Raises:
         TypeError: If it trains something else.
     """
-    model = runner.model
-    if is_model_wrapper(model):
-        model = model.module
+    model = unwrapped(runner.model)
     if not isinstance(model, Quantizes) or model.quantizer is None:
         raise TypeError(
             f"{hook} needs an Algorithm with quantizer=dict(type='Quantizer', ...), "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
+from mmrazor.core.forward import unwrapped
 from mmrazor.registry import HOOKS
 
 _PREFIX = "architecture."
@@ -37,7 +37,7 @@ class CheckCheckpointHook(Hook):
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Rename keys in place and check them."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         wanted = {
             name: value
             for name, value in model.state_dict().items()

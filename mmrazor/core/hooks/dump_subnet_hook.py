@@ -7,9 +7,9 @@ from typing import Any
 
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from ...registry import HOOKS
+from ..forward import unwrapped
 from ..protocols import Derives
 from ..space import Subnet
 from .averaged_models import averages_of
@@ -77,7 +77,7 @@ class DumpSubnetHook(Hook):
 
 
 def _model_of(runner: Any) -> Any:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     if not isinstance(model, Derives):
         raise TypeError(
             f"DumpSubnetHook needs a model with architecture parameters, such as "

@@ -13,6 +13,7 @@ from mmengine.runner import BaseLoop
 from torch.utils.hooks import RemovableHandle
 
 from ...registry import HOOKS
+from ..forward import unwrapped
 from ..protocols import PRUNING_KEY, PrunesInTraining, RebuildsReducer
 from .averaged_models import averages_of, shrink_average_
 from .optimizer_state import optimizers_of, slice_state_
@@ -215,9 +216,7 @@ def _unit(model: Any, time: int) -> str:
 
 
 def _model_of(runner: Any) -> Any:
-    model = runner.model
-    if is_model_wrapper(model):
-        model = model.module
+    model = unwrapped(runner.model)
     pruner = getattr(model, "pruner", None)
     if not isinstance(model, PrunesInTraining) or not hasattr(pruner, "schedule"):
         raise TypeError(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ...registry import HOOKS
+from ..forward import unwrapped
 from ..protocols import HasTeacher
 
 
@@ -54,9 +54,7 @@ class StopDistillHook(Hook):
             self._stop(runner)
 
     def _stop(self, runner: Runner) -> None:
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrapped(runner.model)
         if not isinstance(model, HasTeacher):
             raise TypeError(
                 f"StopDistillHook needs a distilling model, got "

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.runner import ValLoop, autocast
 
 from ...registry import LOOPS
+from ..forward import unwrapped
 from ..protocols import HasTeacher
 
 
@@ -49,9 +49,7 @@ class DistillValLoop(ValLoop):
 
     @torch.no_grad()
     def _validate_teacher(self) -> dict[str, float]:
-        model = self.runner.model
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrapped(self.runner.model)
         if not isinstance(model, HasTeacher):
             raise TypeError(
                 f"DistillValLoop needs a model with a teacher, got "

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 from mmengine.evaluator import Evaluator
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, ValLoop, autocast
 from torch.utils.data import DataLoader
 
 from ...registry import LOOPS
 from ..cost import Budget, SpaceCost
+from ..forward import unwrapped
 from ..protocols import Searchable
 from ..searchers import AdditiveLatency, CostLimits, Searcher, build_searcher
 from ..searchers.objectives import Objective
@@ -77,8 +77,7 @@ class SearchLoop(ValLoop):
         progress: bool = True,
     ) -> None:
         super().__init__(runner, dataloader, evaluator, fp16=fp16)
-        model = runner.model
-        self.model: Any = model.module if is_model_wrapper(model) else model
+        self.model: Any = unwrapped(runner.model)
         if not isinstance(self.model, Searchable):
             raise TypeError(
                 f"SearchLoop needs a model with a search space, got "
