@@ -8,19 +8,4 @@ if [ $# -lt 2 ]; then
     echo "usage: $0 CONFIG NUM_PROCS [options of train.py]" >&2
     exit 2
 fi
-CONFIG=$1
-NUM_PROCS=$2
-NNODES=${NNODES:-1}
-NODE_RANK=${NODE_RANK:-0}
-PORT=${PORT:-29500}
-MASTER_ADDR=${MASTER_ADDR:-127.0.0.1}
-TOOLS=$(cd "$(dirname "$0")" && pwd)
-
-PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" \
-exec "${PYTHON:-python}" -m torch.distributed.run \
-    --nnodes="$NNODES" \
-    --node_rank="$NODE_RANK" \
-    --nproc_per_node="$NUM_PROCS" \
-    --master_addr="$MASTER_ADDR" \
-    --master_port="$PORT" \
-    "$TOOLS/train.py" "$CONFIG" --launcher pytorch "${@:3}"
+exec bash "$(dirname "$0")/dist.sh" train.py "$2" "$1" "${@:3}"
