@@ -146,6 +146,10 @@ class CommandChecker:
         namespace = _parsed(script, words)
         if namespace is None:  # --help
             return
+        if script == "tools/compare.py":
+            models = namespace.models
+            for config, file in zip(models[::2], models[1::2], strict=True):
+                self._check_config(script, config, argparse.Namespace(checkpoint=file))
         config = getattr(namespace, "config", None)
         if config is not None:
             self._check_config(script, config, namespace)
@@ -168,6 +172,8 @@ class CommandChecker:
             self._note_searched(Path(config), cfg, given)
         if script == "tools/quantize.py":
             self._note_quantized(Path(config), cfg, given)
+        if script == "tools/export.py" and not given.no_onnx:
+            self._note_exported(Path(config), given)
         checkpoint = getattr(given, "checkpoint", None)
         if checkpoint is not None and not (self.folder / checkpoint).exists():
             self._check_written(checkpoint)
@@ -203,6 +209,13 @@ class CommandChecker:
         cfg.dump(folder / f"{stem}.py")
         for suffix in (".pth", ".onnx"):
             (folder / f"{stem}{suffix}").touch()
+
+    def _note_exported(self, config: Path, given: Any) -> None:
+        """Put the ONNX file where the tool writes it, for later commands."""
+        default = Path(given.checkpoint).parent / "export"
+        folder = self.folder / (given.out_dir or default)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{given.name or config.stem}.onnx").touch()
 
     def _check_written(self, checkpoint: str) -> None:
         folder, _, name = checkpoint.rpartition("/")
