@@ -85,7 +85,7 @@ def groups_table(info: PruneInfo) -> Table:
             str(size * width),
             str(kept * width),
             f"{kept / size:.0%}",
-            *map(_short, macs),
+            *map(count_text, macs),
         )
     return table
 
@@ -102,12 +102,12 @@ def totals_table(info: PruneInfo) -> Table:
     def row(name: str, before: float, after: float, texts: Sequence[str]) -> None:
         table.add_row(name, *texts, f"{after / before:.1%}" if before else "")
 
-    row("MACs", dense.macs, cost.macs, [_short(dense.macs), _short(cost.macs)])
+    row("MACs", dense.macs, cost.macs, [count_text(dense.macs), count_text(cost.macs)])
     row(
         "parameters",
         dense.params,
         cost.params,
-        [_short(dense.params), _short(cost.params)],
+        [count_text(dense.params), count_text(cost.params)],
     )
     size = info.checkpoint.stat().st_size
     sizes = [size_text(info.dense_bytes), size_text(size)]
@@ -172,11 +172,11 @@ def _next(info: PruneInfo) -> list[str]:
     ]
 
 
-def _short(number: float) -> str:
+def count_text(number: float) -> str:
     """Return a number with three digits and a unit.
 
     Example:
-        >>> _short(4_089_184_256), _short(25_557_032), _short(512)
+        >>> count_text(4_089_184_256), count_text(25_557_032), count_text(512)
         ('4.09 G', '25.6 M', '512')
     """
     for factor, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
