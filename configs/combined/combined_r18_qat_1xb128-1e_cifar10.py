@@ -3,14 +3,14 @@
 # whose weights it starts. Run stages 1 and 2 first.
 # python tools/train.py configs/combined/combined_r18_dense_1xb128-5e_cifar10.py
 # python tools/train.py configs/combined/combined_r18_prune_1xb128-1e_cifar10.py
-# python tools/train.py configs/combined/combined_r18_distill_1xb128-4e_cifar10.py
+# python tools/train.py configs/combined/combined_r18_distill_1xb128-2e_cifar10.py
 # python tools/train.py configs/combined/combined_r18_qat_1xb128-1e_cifar10.py
 # Expected: the row of the network in 8 bits in README.md.
-_base_ = './combined_r18_distill_1xb128-4e_cifar10.py'
+_base_ = './combined_r18_distill_1xb128-2e_cifar10.py'
 model = dict(
     type='mmrazor.Quantize',
     architecture=dict(
-        checkpoint='work_dirs/combined_r18_distill_1xb128-4e_cifar10/epoch_4.pth'),
+        checkpoint='work_dirs/combined_r18_distill_1xb128-2e_cifar10/epoch_2.pth'),
     quantizer=dict(
         type='Quantizer',
         backend='onnxruntime',

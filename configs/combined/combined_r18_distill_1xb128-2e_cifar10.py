@@ -2,7 +2,7 @@
 # from the dense one (KD, Hinton et al., 2015, arXiv:1503.02531). Run stage 1 first.
 # python tools/train.py configs/combined/combined_r18_dense_1xb128-5e_cifar10.py
 # python tools/train.py configs/combined/combined_r18_prune_1xb128-1e_cifar10.py
-# python tools/train.py configs/combined/combined_r18_distill_1xb128-4e_cifar10.py
+# python tools/train.py configs/combined/combined_r18_distill_1xb128-2e_cifar10.py
 # Expected: the row of the distilled network in README.md.
 _base_ = './combined_r18_dense_1xb128-5e_cifar10.py'
 dense_name = 'combined_r18_dense_1xb128-5e_cifar10'
@@ -27,5 +27,5 @@ model = dict(
                 student='output:head.fc',
                 teacher='output:head.fc'))))
 optim_wrapper = dict(optimizer=dict(lr=0.05))
-train_cfg = dict(max_epochs=4)
+train_cfg = dict(max_epochs=2)
 val_cfg = dict(_delete_=True, type='mmrazor.DistillValLoop')
