@@ -16,9 +16,10 @@ from ..space import OneOf, SearchSpace
 _SPACE = "space"
 _ATTEMPTS = 5
 _RACE = re.compile("exist|unique|duplicate", re.IGNORECASE)
+_LOCKED_S = 60
 
 
-class _LocalConnection(sqlite3.Connection):
+class LocalConnection(sqlite3.Connection):
     """A connection that waits for the disk seldom: a trial is dozens of commits.
 
     What is committed outlives the process in any case.
@@ -26,8 +27,20 @@ class _LocalConnection(sqlite3.Connection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.execute("PRAGMA journal_mode=WAL")
+        self._keep_log()
         self.execute("PRAGMA synchronous=NORMAL")
+
+    def _keep_log(self) -> None:
+        """Write ahead to a log; SQLite does not wait for others with this by itself."""
+        end = time.monotonic() + _LOCKED_S
+        while True:
+            try:
+                self.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as err:
+                if "locked" not in str(err) or time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
 
 
 def categorical(space: SearchSpace) -> dict[str, Any]:
@@ -58,7 +71,7 @@ def opened_storage(url: str, heartbeat_s: int) -> Any:
         "grace_period": 2 * heartbeat_s,
     }
     if url.startswith("sqlite"):
-        arguments = {"factory": _LocalConnection, "timeout": 60}
+        arguments = {"factory": LocalConnection, "timeout": _LOCKED_S}
         options["engine_kwargs"] = {"connect_args": arguments}
     for attempt in range(1, _ATTEMPTS + 1):
         try:

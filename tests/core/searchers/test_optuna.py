@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import signal
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 optuna = pytest.importorskip("optuna")
 
 from mmrazor.core.searchers import CostLimits, OptunaSearcher  # noqa: E402
+from mmrazor.core.searchers.optuna_storage import LocalConnection  # noqa: E402
 from mmrazor.core.space import KeepChannels, SearchSpace  # noqa: E402
 from tests.core.loops.toy_search import main, toy_search  # noqa: E402
 from tests.core.searchers.toys import (  # noqa: E402
@@ -128,7 +130,8 @@ def test_two_workers_one_killed(tmp_path):
 def worker_main(storage, arguments):
     from tests.core.loops import toy_search as toys
 
-    toys.SEARCHERS["optuna"]["storage"] = storage
+    # on a busy machine, one that is late by two beats would be taken for dead
+    toys.SEARCHERS["optuna"] |= {"storage": storage, "heartbeat_s": 2}
     main(*arguments)
 
 
@@ -189,6 +192,22 @@ def test_storage_that_cannot_be_reached(tmp_path):
     broken.write_text("no database " * 100)
     with pytest.raises(ConnectionError, match="DatabaseError.* Check the address"):
         started(tmp_path, storage=f"sqlite:///{broken}")
+
+
+def test_storage_that_another_worker_writes_to(tmp_path):
+    file = tmp_path / "shared.db"
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE held (number INTEGER)")
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("INSERT INTO held VALUES (1)")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):  # as SQLite has it
+        sqlite3.connect(file, timeout=60).execute("PRAGMA journal_mode=WAL")
+    end = threading.Timer(0.3, other.commit)
+    end.start()
+    connection = sqlite3.connect(file, timeout=60, factory=LocalConnection)
+    end.join()
+    assert connection.execute("SELECT number FROM held").fetchall() == [(1,)]
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_study_of_another_search(tmp_path):
