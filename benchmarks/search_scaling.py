@@ -3,7 +3,8 @@
 A real supernet is searched by evolution, by what ``tools/search.py`` calls:
 
 - by one and by two processes (torchrun, gloo), one thread each, in turns: the same
-  candidates and the same result, and how much faster;
+  candidates and the same result, and how much faster; and twice by one process at the
+  same time, which tells what two cores of this machine give at most;
 - what a search takes beside the evaluations, in one process;
 - by two workers that share an Optuna storage, one of them killed (SIGKILL) within an
   evaluation: nothing is lost, and nothing evaluated twice but what it held.
@@ -75,21 +76,38 @@ def start(
 
 
 def one_search(cfg: Config, folder: Path, checkpoint: Path, ranks: int) -> dict:
-    """Run a search to its end and return what every rank says of it.
+    """Run a search to its end; return its outcome."""
+    begin = time.perf_counter()
+    finish(start(cfg, folder, checkpoint=checkpoint, ranks=ranks), folder)
+    return outcome(folder, ranks, time.perf_counter() - begin)
+
+
+def side_by_side(cfg: Config, folder: Path, checkpoint: Path) -> list[dict]:
+    """Run two searches by one process each at the same time; return both."""
+    folders = [folder / name for name in ("first", "second")]
+    running = [start(cfg, one, checkpoint=checkpoint) for one in folders]
+    for process, one in zip(running, folders, strict=True):
+        finish(process, one)
+    return [outcome(one, 1) for one in folders]
+
+
+def finish(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Wait for a search to end.
 
     Raises:
         RuntimeError: If it fails.
     """
-    begin = time.perf_counter()
-    process = start(cfg, folder, checkpoint=checkpoint, ranks=ranks)
     try:
         code = process.wait()
     finally:
         process.kill()
     if code:
         end = (folder / "output.txt").read_text(encoding="utf-8")[-2000:]
-        raise RuntimeError(f"A search by {ranks} processes ended with {code}: {end}")
-    seconds = time.perf_counter() - begin
+        raise RuntimeError(f"The search in {folder.name} ended with {code}: {end}")
+
+
+def outcome(folder: Path, ranks: int, seconds: float = 0.0) -> dict:
+    """Return what every rank of a search says of it, and what it evaluated."""
     files = [folder / f"times.{rank}.json" for rank in range(ranks)]
     by_rank = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     return {"ranks": by_rank, "rows": rows(folder / "search.csv"), "whole_s": seconds}
@@ -181,14 +199,15 @@ def main() -> int:
             one_search(cfg, args.work_dir / f"by{ranks}", checkpoint, ranks)
             for ranks in (1, 2)
         ]
-        turns.append((sides[0], sides[1]))
+        pair = side_by_side(cfg, args.work_dir / "pair", checkpoint)
+        turns.append((sides[0], sides[1], pair))
     worker = partial(start, checkpoint=checkpoint)
     shared = shared_search(
         cfg, worker, args.work_dir / "shared", args.shared, args.kill_after
     )
     result = {
         "processes": scaling(turns),
-        "framework": framework_share([one for one, _ in turns]),
+        "framework": framework_share([one for one, _, _ in turns]),
         "shared": shared,
     }
     console.print(table_of(result))

@@ -11,9 +11,14 @@ GOALS = {"speed_up": 1.8, "framework_share": 0.02}
 _CLOCKS = ("wall", "cpu")
 
 
-def scaling(turns: list[tuple[dict, dict]]) -> dict[str, Any]:
-    """Return how searches by one and by two processes compare, from pairs of them."""
-    every = [side for pair in turns for side in pair]
+def scaling(turns: list[tuple[dict, dict, list[dict]]]) -> dict[str, Any]:
+    """Return how searches by one and by two processes compare.
+
+    Args:
+        turns: Of each turn a search by one process, one by two, and two by one process
+            each that ran at the same time.
+    """
+    every = [side for one, two, pair in turns for side in (one, two, *pair)]
     first = every[0]
     same = all(side["rows"] == first["rows"] for side in every)
     best = first["ranks"][0]["best"]
@@ -24,24 +29,32 @@ def scaling(turns: list[tuple[dict, dict]]) -> dict[str, Any]:
         "same_result": result,
         "evaluations_by_rank": [one["evaluations"] for one in turns[0][1]["ranks"]],
         "whole_command_s": [
-            round(statistics.median(pair[i]["whole_s"] for pair in turns), 1)
+            round(statistics.median(turn[i]["whole_s"] for turn in turns), 1)
             for i in (0, 1)
         ],
     }
     for place, clock in enumerate(_CLOCKS):
         loops = [
-            [max(one["seconds"]["loop"][place] for one in side["ranks"]) for side in p]
-            for p in turns
+            (_loop_s([one], place), _loop_s([two], place), _loop_s(pair, place))
+            for one, two, pair in turns
         ]
-        ratios = sorted(one / two for one, two in loops)
+        ratios = sorted(one / two for one, two, _ in loops)
         found[clock] = {
             "loop_s": [
                 round(statistics.median(side), 2) for side in zip(*loops, strict=True)
             ],
             "speed_up": round(statistics.median(ratios), 3),
             "speed_up_range": [round(ratios[0], 3), round(ratios[-1], 3)],
+            "machine": round(statistics.median(2 * one / p for one, _, p in loops), 3),
+            "of_machine": round(statistics.median(p / 2 / t for _, t, p in loops), 3),
         }
     return found
+
+
+def _loop_s(searches: list[dict], place: int) -> float:
+    """Return the seconds of the slowest process, by the clock at this place."""
+    ranks = [one for search in searches for one in search["ranks"]]
+    return float(max(one["seconds"]["loop"][place] for one in ranks))
 
 
 def framework_share(alone: list[dict]) -> dict[str, Any]:
@@ -70,6 +83,11 @@ def table_of(result: dict[str, Any]) -> Table:
     table.add_row("loop by two processes, s", "", *_loops(pair, 1))
     speed = [f"{pair[c]['speed_up']:.2f} {pair[c]['speed_up_range']}" for c in _CLOCKS]
     table.add_row("speed-up [range]", f">= {GOALS['speed_up']}", *speed)
+    for key, text in (
+        ("machine", "two searches at the same time: what two cores give"),
+        ("of_machine", "speed-up / what two cores give"),
+    ):
+        table.add_row(text, "", *(f"{pair[c][key]:.2f}" for c in _CLOCKS))
     same = pair["same_candidates_and_scores"] and pair["same_result"]
     table.add_row("same candidates, scores, result", "yes", "yes" if same else "NO", "")
     shares = [f"{share[c]['share']:.2%}" for c in _CLOCKS]

@@ -67,9 +67,9 @@ def side(loops: list[float], score: str = "1", best: str = "x") -> dict[str, Any
 
 def test_speed_up_is_that_of_the_slower_rank() -> None:
     turns = [
-        (side([10.0]), side([5.0, 4.0])),
-        (side([12.0]), side([4.0, 3.0])),
-        (side([9.0]), side([6.0, 6.0])),
+        (side([10.0]), side([5.0, 4.0]), [side([12.0]), side([12.5])]),
+        (side([12.0]), side([4.0, 3.0]), [side([12.0]), side([11.0])]),
+        (side([9.0]), side([6.0, 6.0]), [side([11.0]), side([12.0])]),
     ]
     found = scaling(turns)
     assert found["same_candidates_and_scores"]
@@ -77,13 +77,15 @@ def test_speed_up_is_that_of_the_slower_rank() -> None:
     assert found["candidates"] == 4
     assert found["evaluations_by_rank"] == [2, 2]
     assert found["wall"] == {
-        "loop_s": [10.0, 5.0],
+        "loop_s": [10.0, 5.0, 12.0],
         "speed_up": 2.0,
         "speed_up_range": [1.5, 3.0],
+        "machine": 1.6,  # of 20 / 12.5, 24 / 12, 18 / 12
+        "of_machine": 1.25,  # of 12.5 / 2 / 5, 12 / 2 / 4, 12 / 2 / 6
     }
-    assert found["cpu"]["loop_s"] == [5.0, 2.5]
+    assert found["cpu"]["loop_s"] == [5.0, 2.5, 6.0]
     assert found["whole_command_s"] == [90.0, 45.0]
-    share = framework_share([one for one, _ in turns])
+    share = framework_share([one for one, _, _ in turns])
     assert share["wall"] == {"share": 0.25, "ms_per_candidate": 500.0}
     assert share["cpu"] == {"share": 0.25, "ms_per_candidate": 250.0}
     shared = accounted(begun("ab"), begun("b"), [{"op": "a"}, {"op": "b"}], 2)
@@ -97,10 +99,10 @@ def test_speed_up_is_that_of_the_slower_rank() -> None:
 
 def test_another_score_or_another_result_is_seen() -> None:
     one = side([10.0])
-    other_score = scaling([(one, side([5.0], score="2"))])
+    other_score = scaling([(one, side([5.0], score="2"), [one, one])])
     assert not other_score["same_candidates_and_scores"]
     assert other_score["same_result"]
-    assert not scaling([(one, side([5.0], best="y"))])["same_result"]
+    assert not scaling([(one, side([5.0], best="y"), [one, one])])["same_result"]
 
 
 @pytest.mark.slow
