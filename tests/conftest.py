@@ -1,13 +1,25 @@
-"""What every test starts from: no default scope of a run before it."""
+"""What every test starts from, and what many use.
+
+Scripts that a test starts cannot import ``tests``: what they share is a fixture.
+"""
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from mmengine.registry import DefaultScope
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @contextmanager
@@ -30,3 +42,28 @@ def default_scope_of_a_test() -> Iterator[None]:
     """Take back the default scope that a Runner in a test leaves."""
     with _scopes_as_before():
         yield
+
+
+@pytest.fixture
+def saved_by_two(tmp_path: Path) -> Callable[..., list[Any]]:
+    """Run a script as two processes; return what each of them saved, by rank.
+
+    The script is called with rank, port, the arguments and the file to save to.
+    """
+
+    def saved(script: str | Path, *arguments: str, timeout: float = 120) -> list[Any]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        files = [tmp_path / f"{rank}.pt" for rank in range(2)]
+        processes = [
+            subprocess.Popen(
+                [sys.executable, str(script), str(rank), port, *arguments, str(file)],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
+            for rank, file in enumerate(files)
+        ]
+        assert [process.wait(timeout=timeout) for process in processes] == [0, 0]
+        return [torch.load(file) for file in files]
+
+    return saved

@@ -1,10 +1,7 @@
 """The distributed wrapper in two gloo processes."""
 
 import os
-import socket
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -85,21 +82,8 @@ def worker(rank, port, kind, out):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_processes_train_as_one_does_also_after_the_stop(kind, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    files = [tmp_path / f"{rank}.pt" for rank in range(2)]
-    root = str(Path(__file__).parents[3])
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(rank), port, kind, str(file)],
-            env={**os.environ, "PYTHONPATH": root},
-        )
-        for rank, file in enumerate(files)
-    ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    first, second = (torch.load(file) for file in files)
+def test_two_processes_train_as_one_does_also_after_the_stop(kind, saved_by_two):
+    first, second = saved_by_two(__file__, kind)
     alone = train(build(KINDS[kind]), INPUTS)
     for name, value in alone.items():
         torch.testing.assert_close(first[name], second[name], rtol=0, atol=0)

@@ -2,10 +2,7 @@
 
 import copy
 import os
-import socket
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -278,21 +275,8 @@ def worker(rank, port, out):
 
 
 @pytest.mark.dist
-def test_two_processes_round_as_one_does(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    files = [tmp_path / f"{rank}.pt" for rank in range(2)]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(rank), port, str(file)],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
-        )
-        for rank, file in enumerate(files)
-    ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    for file in files:
-        *rounded, message = torch.load(file)
+def test_two_processes_round_as_one_does(saved_by_two):
+    for *rounded, message in saved_by_two(__file__):
         for kind, one in zip(KINDS, rounded, strict=True):
             assert torch.equal(one, calibrated(kind)(DATA).detach())
         assert "Calibrate first" in message

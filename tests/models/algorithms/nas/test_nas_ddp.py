@@ -1,9 +1,5 @@
 """Two gloo processes train a supernet as one does, unused candidates included."""
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,20 +9,9 @@ pytestmark = pytest.mark.dist
 HERE = Path(__file__).parent
 
 
-def test_two_processes_train_as_one_does(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    files = [tmp_path / f"{rank}.pt" for rank in range(2)]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(HERE / "ddp_worker.py"), str(rank), port, str(file)],
-            env={**os.environ, "PYTHONPATH": str(HERE.parents[3])},
-        )
-        for rank, file in enumerate(files)
-    ]
-    assert [process.wait(timeout=240) for process in processes] == [0, 0]
-    (first, alone), (second, _) = (torch.load(file) for file in files)
+def test_two_processes_train_as_one_does(saved_by_two):
+    worker = HERE / "ddp_worker.py"
+    (first, alone), (second, _) = saved_by_two(worker, timeout=240)
     assert list(alone) == ["spos", "darts", "second order", "dsnas"]
     for kind, state in alone.items():
         for name, value in state.items():

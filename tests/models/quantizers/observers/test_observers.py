@@ -3,10 +3,7 @@
 import itertools
 import math
 import os
-import socket
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -371,20 +368,8 @@ def worker(rank, port, out):
 
 
 @pytest.mark.dist
-def test_two_processes_agree_with_one_that_saw_all(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    files = [tmp_path / f"{rank}.pt" for rank in range(2)]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(rank), port, str(file)],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])},
-        )
-        for rank, file in enumerate(files)
-    ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    first, second = (torch.load(file) for file in files)
+def test_two_processes_agree_with_one_that_saw_all(saved_by_two):
+    first, second = saved_by_two(__file__)
     one = states(BATCHES)
     for part, place in itertools.product((0, 1), PLACES):
         (mine, found), (other, same) = first[part][place], second[part][place]
