@@ -110,10 +110,10 @@ def test_two_workers_one_killed(tmp_path):
         return worker
 
     doomed, other = start(outs[0], 3), start(outs[1], 0)
-    doomed.join(timeout=60)
+    doomed.join(timeout=200)
     late = start(outs[2], 0)  # joins
     for worker in (other, late):
-        worker.join(timeout=60)
+        worker.join(timeout=200)
     assert [w.exitcode for w in (doomed, other, late)] == [-signal.SIGKILL, 0, 0]
 
     logs = [_log(out) for out in outs]
