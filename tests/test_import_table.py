@@ -67,6 +67,7 @@ ALLOWED: dict[str, set[str]] = {
     "models.distillers": {"models.losses", "core.capture"},
     "models.quantizers": {
         *("models.mutables", "core.space", "core.capture", "core.graph"),
+        *("core.cost", "core.searchers"),  # bit-widths are searched
     },
     "models.architectures": {
         *("models.ops", "models.mutables", "core.graph", "core.space"),

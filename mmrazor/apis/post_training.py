@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,8 +12,11 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from ..core.forward import call_model, device_and_dtype, map_tensors
+from ..core.space import OneOf
 from ..models.quantizers import (
+    ChosenBits,
     LayerError,
+    MixedPrecision,
     PostTrainingMethod,
     Quantizer,
     calibrate_,
@@ -48,8 +51,10 @@ def post_training_(
     Raises:
         CalibrationError: If there is no batch, or it is not what the model takes.
         QuantizedRunError: If there is NaN or infinity; the text names the place.
-        ValueError: What a method raises.
+        ValueError: What a method raises, or if there are several bit-widths and no
+            method that chooses.
     """
+    _check_chosen(quantizer, methods)
     run, steps = run or run_batch, steps or Steps()
     errors: dict[str, list[LayerError]] = {}
 
@@ -130,6 +135,35 @@ def image_size(model: BaseModel, batch: Any) -> tuple[int, int] | None:
     if not isinstance(batch, torch.Tensor) or batch.dim() < 3:
         return None
     return int(batch.shape[-2]), int(batch.shape[-1])
+
+
+def chosen_bits(methods: Iterable[PostTrainingMethod]) -> ChosenBits | None:
+    """Return the bit-widths that a method has chosen; None if none of them does."""
+    found = (method.found for method in methods if isinstance(method, MixedPrecision))
+    return next(found, None)
+
+
+def _check_chosen(quantizer: Quantizer, methods: Iterable[PostTrainingMethod]) -> None:
+    """Check that a method chooses where there are several bit-widths."""
+    choosing = any(method.chooses_bits for method in methods)
+    for part in ("activations",) if choosing else ("weights", "activations"):
+        lists = [
+            list(choice.values)
+            for module in quantizer.quantizers(part)
+            for choice in module.choices()
+            if isinstance(choice, OneOf) and choice.size() > 1
+        ]
+        if lists:
+            remedy = (
+                "Give one number."
+                if part == "activations"
+                else "Name one that does, methods=[dict(type='MixedPrecision', "
+                "budget=dict(size_bytes=0.5))], or give one number."
+            )
+            raise ValueError(
+                f"Bits of {part} may be any of {lists[0]}, and no method chooses among "
+                f"them. {remedy}"
+            )
 
 
 def _built(method: Method) -> PostTrainingMethod:

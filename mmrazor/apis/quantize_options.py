@@ -15,6 +15,7 @@ SHORT_NAMES = {
     "adaround": "AdaRound",
     "brecq": "BlockReconstruction",
     "gptq": "GPTQ",
+    "mixed": "MixedPrecision",
 }
 _ALONE = "ptq"
 
@@ -34,6 +35,18 @@ def parse_methods(words: Sequence[str]) -> list[str | dict[str, Any]]:
     if list(words) == [_ALONE]:
         return []
     return [_method(word.strip()) for word in words]
+
+
+def one_or_several(numbers: Sequence[int] | None) -> int | list[int] | None:
+    """Return the only one of some numbers, or all of them.
+
+    Example:
+        >>> one_or_several([8]), one_or_several([8, 4]), one_or_several(None)
+        (8, [8, 4], None)
+    """
+    if numbers is None:
+        return None
+    return numbers[0] if len(numbers) == 1 else list(numbers)
 
 
 def _method(word: str) -> str | dict[str, Any]:

@@ -14,6 +14,7 @@ from ..core.forward import device_and_dtype, map_tensors
 from ..models.algorithms import Quantize
 from ..models.quantizers import (
     CalibrationError,
+    ChosenBits,
     LayerError,
     NothingQuantizedError,
     QuantizedModel,
@@ -22,7 +23,14 @@ from ..models.quantizers import (
     quant_report,
     quantizer_of,
 )
-from .post_training import Method, built_methods, image_size, post_training_, run_batch
+from .post_training import (
+    Method,
+    built_methods,
+    chosen_bits,
+    image_size,
+    post_training_,
+    run_batch,
+)
 
 
 @dataclass(frozen=True)
@@ -34,12 +42,14 @@ class Quantized:
         quantizer: Its Quantizer, calibrated.
         report: What was quantized, what was not and why, and the error of each layer.
         errors: By method, what it did to the errors of the layers it worked on.
+        bits: The bit-widths that ``MixedPrecision`` has chosen; None without it.
     """
 
     model: nn.Module
     quantizer: Quantizer
     report: QuantReport
     errors: Mapping[str, Sequence[LayerError]]
+    bits: ChosenBits | None = None
 
 
 def quantize(
@@ -111,7 +121,7 @@ def quantize(
     quantizer, architecture = prepared.quantizer, prepared.architecture
     errors = post_training_(architecture, quantizer, batches, built, run)
     report = quant_report(architecture, quantizer, batches[0], run or run_batch)
-    return Quantized(prepared, quantizer, report, errors)
+    return Quantized(prepared, quantizer, report, errors, chosen_bits(built))
 
 
 def _listed(batches: Iterable[Any]) -> Sequence[Any]:

@@ -52,3 +52,24 @@ def test_objects_and_configs_are_taken():
     first = built_methods("GPTQ")[0]
     assert built_methods([first]) == [first]
     assert built_methods(dict(type="GPTQ", damping=0.5))[0].damping == 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "methods", "text"),
+    [
+        (
+            dict(weight=dict(bits=[8, 4])),
+            ["GPTQ"],
+            "Bits of weights may be any of .8, 4., and no method.*'MixedPrecision'",
+        ),
+        (
+            dict(weight=dict(bits=[8, 4]), activation=dict(bits=[8, 6])),
+            [dict(type="MixedPrecision", budget=dict(size_bytes=0.7))],
+            "Bits of activations may be any of .8, 6., .* Give one number",
+        ),
+    ],
+)
+def test_bits_that_nobody_chooses_are_told(settings, methods, text):
+    net = nn.Sequential(nn.Conv2d(3, 8, 3))
+    with pytest.raises(ValueError, match=text):
+        mmrazor.quantize(net, BATCHES, "generic", methods=methods, **settings)

@@ -28,6 +28,8 @@ class Budget:
         macs: Multiply-accumulates.
         params: Parameters.
         latency_ms: Milliseconds; below 1 ms as a fraction of the dense model's.
+        size_bytes: Bytes of all parameters as they are stored, for a search of
+            bit-widths; a fraction is of what they take with every weight at its widest.
 
     Raises:
         TypeError: If a bound is no number and no pair of numbers.
@@ -41,6 +43,7 @@ class Budget:
     macs: Bound | None = None
     params: Bound | None = None
     latency_ms: Bound | None = None
+    size_bytes: Bound | None = None
 
     def __post_init__(self) -> None:
         if not self.bounds():

@@ -11,6 +11,7 @@ from .ranking import Fits
 
 Latency: TypeAlias = "Callable[[Mapping[str, int]], float]"
 Limits: TypeAlias = "Mapping[str, tuple[float, float]]"
+_COUNTED = ("macs", "params", "latency_ms")
 _SHOWN = 3
 
 
@@ -36,12 +37,19 @@ class CostMeter:
         latency_ms: From the kept units of all groups to milliseconds.
 
     Raises:
-        ValueError: If latency is asked for and ``latency_ms`` is missing.
+        ValueError: If latency is asked for and ``latency_ms`` is missing, or a cost
+            that no count of units tells.
     """
 
     def __init__(
         self, table: CostTable, names: Sequence[str], latency_ms: Latency | None = None
     ) -> None:
+        uncounted = [name for name in names if name not in _COUNTED]
+        if uncounted:
+            raise ValueError(
+                f"The budget bounds {uncounted}, which pruning does not count. Bound "
+                f"one of {list(_COUNTED)}."
+            )
         if "latency_ms" in names and latency_ms is None:
             raise ValueError(
                 "The budget bounds latency_ms, but nothing estimates it. Pass "

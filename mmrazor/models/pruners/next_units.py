@@ -38,7 +38,7 @@ class Selection:
 
     Raises:
         ValueError: If a setting is out of range, or the budget bounds a latency, which
-            nothing measures in training.
+            nothing measures in training, or the bytes of bit-widths.
     """
 
     budget: Budget
@@ -52,6 +52,11 @@ class Selection:
             raise ValueError(
                 f"budget latency_ms={self.budget.latency_ms}: nothing measures latency "
                 "in training. Bound macs or params."
+            )
+        if self.budget.size_bytes is not None:
+            raise ValueError(
+                f"budget size_bytes={self.budget.size_bytes}: that is a bound for "
+                "bit-widths, which pruning does not choose. Bound macs or params."
             )
 
     def meter(self, state: PruningState) -> CostMeter:

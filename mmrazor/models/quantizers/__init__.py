@@ -2,6 +2,9 @@
 
 from .backends import BACKENDS, Backend
 from .base import BaseFakeQuantize
+from .bit_search import ChosenBits
+from .bit_sensitivity import BitSensitivity, bit_sensitivity
+from .bit_space import BitSpace
 from .calibration import CalibrationError, calibrate_
 from .fake_quantize import FakeQuantize
 from .lsq import LearnedStepSize
@@ -13,6 +16,7 @@ from .methods import (
     BlockReconstruction,
     CrossLayerEqualization,
     LayerError,
+    MixedPrecision,
     PostTrainingMethod,
 )
 from .numeric import dequantized, fake_quantized, quantized, scale_and_zero_point
@@ -40,8 +44,11 @@ __all__ = [
     "Backend",
     "BaseFakeQuantize",
     "BiasCorrection",
+    "BitSensitivity",
+    "BitSpace",
     "BlockReconstruction",
     "CalibrationError",
+    "ChosenBits",
     "CrossLayerEqualization",
     "EntropyObserver",
     "FakeQuantize",
@@ -51,6 +58,7 @@ __all__ = [
     "LearnedStepSize",
     "MSEObserver",
     "MinMaxObserver",
+    "MixedPrecision",
     "MovingAverageObserver",
     "NothingQuantizedError",
     "Observer",
@@ -62,6 +70,7 @@ __all__ = [
     "QuantizedRunError",
     "Quantizer",
     "Site",
+    "bit_sensitivity",
     "build_observer",
     "calibrate_",
     "dequantized",

@@ -59,6 +59,7 @@ class _Placing:
             self.places.weights.pop(site, None)
         self._share()
         self.places.moved = self._moves()
+        self.places.last = self._last()
         return self.places
 
     def _leave(self, call: Call, reason: str) -> None:
@@ -114,6 +115,11 @@ class _Placing:
                 sources[call.site].add(self.moved.get(call.outputs[0]))
         found = {site: next(iter(s)) for site, s in sources.items() if len(s) == 1}
         return {site: source for site, source in found.items() if source is not None}
+
+    def _last(self) -> set[Site]:
+        calls = [call for call in self.flow.calls if call.macs]
+        ends = [call for call in calls if self.used.isdisjoint(call.outputs)]
+        return {c.site for c in ends if not self.moving.isdisjoint(c.inputs)}
 
     def _output(self, call: Call) -> None:
         self.places.outputs.setdefault(call.site, f"{call.site}")

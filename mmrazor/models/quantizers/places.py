@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -46,6 +47,7 @@ class Places:
         weights: By site, the weight.
         macs: By site, the multiply-accumulates in one run.
         left_alone: By site, why a kind that the backend takes stays in float.
+        last: Sites of layers and products from whose results no other is computed.
     """
 
     outputs: dict[Site, str] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class Places:
     weights: dict[Site, Weight] = field(default_factory=dict)
     macs: dict[Site, int] = field(default_factory=dict)
     left_alone: dict[Site, str] = field(default_factory=dict)
+    last: set[Site] = field(default_factory=set)
 
 
 def key_of(name: str) -> str:
@@ -125,6 +128,24 @@ def forget_(places: Places, names: set[str], layers: set[Site]) -> set[Site]:
     for site in layers:
         del places.weights[site]
     return outputs | layers | {site for site, _ in inputs}
+
+
+def check_sites(places: Places, names: Iterable[str]) -> None:
+    """Check that something is quantized at each of some sites.
+
+    Raises:
+        ValueError: If there is nothing; the text names what comes near.
+    """
+    sites = (*places.weights, *places.outputs, *(site for site, _ in places.inputs))
+    known = {f"{site}" for site in sites}
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3)
+            hint = f" Near it are {near}." if near else ""
+            raise ValueError(
+                f"Nothing is quantized at '{name}', so that it can have no settings of "
+                f"its own.{hint} A report of the model lists its sites."
+            )
 
 
 def nothing_quantized(model: nn.Module, places: Places) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from ...core.graph import example_inputs
 from ...registry import MODELS
 from .attention import open_attention_
 from .backends import backend_named
+from .base import BaseFakeQuantize
 from .flow import flow_of
 from .folding import Fold, fold_, folds_of
 from .loading import accept_float_weights_, norms_of
@@ -23,6 +24,7 @@ from .parts import Parts
 from .placement import check_names, edges_of, places_of
 from .places import (
     Places,
+    check_sites,
     forget_,
     key_of,
     nothing_quantized,
@@ -51,8 +53,9 @@ class Quantizer(Parts):
             is quantized and what the settings are unless said otherwise.
         weight: Settings of weights, see :class:`~.recipe.Recipe`.
         activation: Settings of activations; ``False`` leaves them in float.
-        overrides: By name or pattern of modules, ``dict(weight=..., activation=...)``
-            that holds there.
+        overrides: By name or pattern of modules, or by site as reports name it
+            (``backbone.conv1:conv``), ``dict(weight=..., activation=...)`` that holds
+            there.
         edges: The same for the first and the last layer.
         ignore: Names or patterns of modules that stay in float.
         fold: Fold batch norms at once. With ``False`` they go on, trained too, and
@@ -108,15 +111,15 @@ class Quantizer(Parts):
 
         Raises:
             NothingQuantizedError: If there is nothing to quantize; the text says why.
-            ValueError: If the model is quantized already, or has no module of a name
-                in ``ignore`` or ``overrides``.
+            ValueError: If the model is quantized already, or has no module or site of
+                a name in ``ignore`` or ``overrides``.
         """
         if quantizer_of(model) is not None or self._steps:
             raise ValueError(
                 f"{type(model).__name__} is quantized already. Build it anew from its "
                 "config and float weights to quantize it otherwise."
             )
-        check_names(model, (*self.ignore, *self.recipe.overrides))
+        check_names(model, (*self.ignore, *self.recipe.module_names()))
         open_attention_(model)
         flow = flow_of(model, inputs)
         places = places_of(flow, self.backend, self.ignore)
@@ -128,6 +131,7 @@ class Quantizer(Parts):
             flow = flow_of(model, inputs)
             places = places_of(flow, self.backend, self.ignore)
         self.places = places
+        check_sites(places, self.recipe.site_names())
         weights, activations = self.recipe.quantizers(self.places, edges_of(flow))
         self.weights.update(weights)
         self.activations.update(activations)
@@ -148,6 +152,14 @@ class Quantizer(Parts):
             if old in self.activations:  # named as if there had been no norm
                 self.activations[new] = self.activations.pop(old)
         self.folds = []
+        self._steps = self.steps()
+
+    def fix_(self) -> None:
+        """Keep of each quantizer the bit-width that is selected now."""
+        for modules in (self.weights, self.activations):
+            for key, module in modules.items():
+                fixed = cast(BaseFakeQuantize, module).fix()
+                modules[key] = fixed.to(cast(Tensor, module.lows).device)
         self._steps = self.steps()
 
     @contextmanager

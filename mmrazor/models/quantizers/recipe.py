@@ -24,13 +24,15 @@ class Recipe:
 
     A setting is a dict with what :class:`~.settings.QuantSettings` takes (``bits``,
     ``granularity``, ...), ``observer=dict(type=...)`` and ``type``, the class of the
-    quantizer. A list of ``bits`` is a Choice. What it leaves out is the backend's.
+    quantizer. A list of ``bits`` is a Choice, of which the first is selected until
+    something chooses. What a setting leaves out is the backend's.
 
     Args:
         backend: Says what is allowed, and what holds unless said otherwise.
         weight: Of weights.
         activation: Of activations; False leaves them in float.
-        overrides: By name or pattern of modules, what differs there.
+        overrides: By name or pattern of modules, or by site, what differs there; where
+            several say the same, the last one holds.
         edges: What differs in the first and the last layer.
 
     Raises:
@@ -68,6 +70,14 @@ class Recipe:
                 extra = parts.get("activation", {})
                 self._made("activation", {**self.activation, **extra}, None)
 
+    def module_names(self) -> list[str]:
+        """Return the overrides that are names or patterns of modules."""
+        return [name for name in self.overrides if ":" not in name]
+
+    def site_names(self) -> list[str]:
+        """Return the overrides that are sites."""
+        return [name for name in self.overrides if ":" in name]
+
     def quantizers(
         self, places: Places, edges: set[str]
     ) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
@@ -100,7 +110,7 @@ class Recipe:
         if edge:
             setting |= self.edges.get(part, {})
         for name, parts in self.overrides.items():
-            if is_in(site.module, name):
+            if name == f"{site}" or is_in(site.module, name):
                 setting |= parts.get(part, {})
         return setting
 

@@ -4,20 +4,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from rich.table import Table
-from torch import Tensor, nn
+from torch import nn
 
-from ...core.forward import call_model, evaluating
-from .measures import num_bytes, sqnr_db
+from ...core.forward import call_model
+from .measures import sqnr_db
 from .originals import as_original
+from .outputs import outputs_at, same_lengths
 from .quantizer import Quantizer
 from .sites import Site
+from .stored_size import stored_size
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,16 @@ def quant_report(
         layers.append(
             LayerReport(f"{site}", macs, why, sqnr_db=ratios.get(site), **found)
         )
-    whole = sum(p.numel() * p.element_size() for p in model.parameters())
+    size = stored_size(model, quantizer)
+    bits = {
+        site: quantizer.step_at(site).weight.settings_now.bits for site in size.weights
+    }
     return QuantReport(
         type(model).__name__,
         quantizer.backend.name,
         tuple(layers),
-        whole,
-        whole - _saved_bytes(model, quantizer),
+        size.in_float,
+        size.total(bits),
     )
 
 
@@ -144,28 +148,15 @@ def layer_sqnr(
 
     Layers that are given something else then, such as other proposals, are left out.
     """
+    sites = quantizer.places.macs
     with as_original(model, quantizer):
-        wanted = _outputs(model, quantizer, batch, run)
-    found = _outputs(model, quantizer, batch, run)
+        wanted = outputs_at(model, quantizer, sites, batch, run)
+    found = outputs_at(model, quantizer, sites, batch, run)
     return {
         site: sqnr_db(torch.cat(wanted[site]), torch.cat(found[site]))
         for site in wanted
-        if [len(part) for part in found[site]] == [len(part) for part in wanted[site]]
+        if same_lengths(found.get(site, []), wanted[site])
     }
-
-
-def _outputs(
-    model: nn.Module, quantizer: Quantizer, batch: Any, run: Callable
-) -> dict[Site, list[Tensor]]:
-    outputs: defaultdict[Site, list[Tensor]] = defaultdict(list)
-
-    def keep(site: Site, given: list[Tensor], result: Any) -> None:
-        if site in quantizer.places.macs:
-            outputs[site].append(result.detach().flatten().clone())
-
-    with evaluating(model), quantizer.listening(keep):
-        run(model, batch)
-    return outputs
 
 
 def _why_float(quantizer: Quantizer, site: Site) -> str:
@@ -189,21 +180,6 @@ def _numbers(quantizer: Quantizer, site: Site) -> dict[str, Any]:
         found["activation_bits"] = given.settings_now.bits
         found["activation_scale"] = float(given.scale)
     return found
-
-
-def _saved_bytes(model: nn.Module, quantizer: Quantizer) -> int:
-    """Return by how much parameters are smaller; one that is shared counts once."""
-    left = {name: parameter.numel() for name, parameter in model.named_parameters()}
-    saved = 0
-    for site, weight in quantizer.places.weights.items():
-        numel = min(weight.numel, left.get(weight.parameter or "", 0))
-        if not numel or weight.parameter is None:
-            continue
-        left[weight.parameter] -= numel
-        kept: Any = quantizer.step_at(site).weight
-        now = num_bytes(numel, kept.settings_now.bits) + 4 * kept.scale.numel()
-        saved += numel * model.get_parameter(weight.parameter).element_size() - now
-    return saved
 
 
 def _text(number: float | None, form: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from mmrazor.core.cost import Budget
 
-DENSE = {"macs": 1000, "params": 200, "latency_ms": 8.0}
+DENSE = {"macs": 1000, "params": 200, "latency_ms": 8.0, "size_bytes": 400}
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ DENSE = {"macs": 1000, "params": 200, "latency_ms": 8.0}
             {"macs": (100, 900), "latency_ms": (0, 2.5)},
         ),
         (dict(latency_ms=0.5), {"latency_ms": (0, 4)}),
+        (dict(size_bytes=0.25), {"size_bytes": (0, 100)}),
     ],
 )
 def test_limits(given_bounds, limits):

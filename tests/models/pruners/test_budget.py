@@ -167,6 +167,13 @@ def test_latency_that_cannot_be():
         kept_units(scores, table, dict(latency_ms=1.5), latency_ms=lambda _: 2.0)
 
 
+def test_costs_that_pruning_does_not_count():
+    table, scores = chain(4), {"g0": torch.rand(4)}
+    text = r"bounds \['size_bytes'\], which pruning does not count. Bound one of"
+    with pytest.raises(ValueError, match=text):
+        kept_units(scores, table, dict(macs=0.5, size_bytes=0.5))
+
+
 def test_units_of_several_channels():
     table, scores = chain(6), {"g0": torch.arange(6.0)}
     settings = dict(divisor=64, channels={"g0": 32})

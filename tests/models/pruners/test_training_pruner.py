@@ -490,6 +490,7 @@ def test_bounds_with_a_low_end_hold_at_the_end():
     ("settings", "text"),
     [
         (dict(budget=dict(latency_ms=2.0)), "nothing measures latency in training"),
+        (dict(budget=dict(size_bytes=0.5)), "size_bytes=0.5: that is a bound for bit-"),
         (
             dict(importance=dict(type="FisherImportance", normalize="x")),
             "normalize='x'",

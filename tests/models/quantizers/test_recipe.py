@@ -104,6 +104,16 @@ def test_a_list_of_bits_is_a_choice():
     assert [list(values) for values in choices] == [[8, 4, 2]] * 4
 
 
+def test_an_override_names_a_site_and_the_last_one_holds():
+    sites = [f"{site}" for site in prepared().layers()]
+    overrides = {
+        sites[1]: dict(weight=dict(bits=3)),
+        "*": dict(weight=dict(bits=6)),
+        sites[2]: dict(weight=dict(bits=2)),
+    }
+    assert bits_of_weights(prepared(overrides=overrides)) == [6, 6, 2, 6]
+
+
 def test_weights_in_groups():
     model = Net()
     found = Quantizer("generic", weight=dict(granularity="group", group_size=9))
@@ -141,6 +151,13 @@ def test_wrong_settings_are_told_at_once(kwargs, text):
 def test_names_that_are_none_are_told(kwargs):
     quantizer = Quantizer("generic", **kwargs)
     with pytest.raises(ValueError, match="Net has no module 'boody'.*'body'"):
+        quantizer.prepare_(Net(), images())
+
+
+def test_sites_that_are_none_are_told():
+    [first, *_] = prepared().layers()
+    quantizer = Quantizer("generic", overrides={f"{first}.1": dict()})
+    with pytest.raises(ValueError, match=f"at '{first}.1', .*Near it are .'{first}'"):
         quantizer.prepare_(Net(), images())
 
 

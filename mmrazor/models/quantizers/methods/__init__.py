@@ -6,6 +6,7 @@ from .bias_correction import BiasCorrection
 from .block_reconstruction import BlockReconstruction
 from .equalization import CrossLayerEqualization
 from .gptq import GPTQ
+from .mixed_precision import MixedPrecision
 
 __all__ = [
     "GPTQ",
@@ -14,5 +15,6 @@ __all__ = [
     "BlockReconstruction",
     "CrossLayerEqualization",
     "LayerError",
+    "MixedPrecision",
     "PostTrainingMethod",
 ]

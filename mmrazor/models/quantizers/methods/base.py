@@ -37,9 +37,12 @@ class PostTrainingMethod(ABC):
     Attributes:
         before_calibration: Whether it works on a Quantizer that is prepared only, and
             not on one that is calibrated.
+        chooses_bits: Whether it chooses among the bit-widths of weights that have
+            several.
     """
 
     before_calibration: ClassVar[bool] = False
+    chooses_bits: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(
