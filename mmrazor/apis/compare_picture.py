@@ -9,7 +9,7 @@ from ..core.files import write_atomically
 from .compare_report import Comparison, column_texts
 from .figures import figure_type
 
-_FIRST, _OTHERS = "0.6", "#4c78a8"
+_FIRST, _OTHERS = "0.8", "#9ecae9"
 
 
 def draw_comparison(comparison: Comparison, path: str | Path) -> Path:
@@ -43,7 +43,7 @@ def _draw_column(axes: Any, name: str, numbers: list[float | None]) -> None:
     axes.barh(range(len(numbers)), lengths, height=0.6, color=colours)
     most = max(lengths) or 1.0
     for place, text in enumerate(column_texts(name, numbers)):
-        # In the middle of a panel that is as wide as the longest bar.
+        # From the left end of the bar, which may be shorter.
         axes.text(0.02 * most, place, text, va="center", fontsize=9)
     axes.set_xlim(0, 1.05 * most)
     axes.set_title(name, fontsize=11)

@@ -114,7 +114,7 @@ def column_texts(name: str, numbers: list[float | None]) -> list[str]:
 
     Example:
         >>> column_texts('MACs', [8_000_000, 2_000_000, None])
-        ['8 M', '2 M 25.0%', '-']
+        ['8 M', '2 M (25.0%)', '-']
         >>> column_texts('accuracy/top1', [91.25, 90.5])
         ['91.25', '90.5']
     """
@@ -127,7 +127,7 @@ def column_texts(name: str, numbers: list[float | None]) -> list[str]:
         if number is None:
             cells.append("-")
         elif place and first:
-            cells.append(f"{show(number)} {number / first:.1%}")
+            cells.append(f"{show(number)} ({number / first:.1%})")
         else:
             cells.append(show(number))
     return cells
