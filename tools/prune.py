@@ -8,6 +8,7 @@ from rich.console import Console
 from mmrazor.apis.arguments import (
     add_cfg_options,
     add_image_size,
+    add_outputs,
     add_ranking,
     add_source,
 )
@@ -57,14 +58,7 @@ def parse_args() -> argparse.Namespace:
         help="times of the layers, for latency_ms; measured and written if there is no "
         "such file",
     )
-    parser.add_argument(
-        "--work-dir",
-        help="folder for the files; default: pruned, in the config's work dir",
-    )
-    parser.add_argument(
-        "--name", help="file name without suffix; default: the config's and _pruned"
-    )
-    parser.add_argument("--no-onnx", action="store_true", help="write no ONNX file")
+    add_outputs(parser, "pruned")
     add_cfg_options(parser)
     return parser.parse_args()
 

@@ -52,3 +52,20 @@ def add_image_size(parser: ArgumentParser) -> None:
         metavar="PIXELS",
         help="height and width, or one number; default: as the test pipeline makes",
     )
+
+
+def add_outputs(parser: ArgumentParser, done: str) -> None:
+    """Add where files go: ``--work-dir``, ``--name`` and ``--no-onnx``.
+
+    Args:
+        parser: Of a tool whose folder and files are named after what it does.
+        done: What was done to the model, such as ``pruned``.
+    """
+    parser.add_argument(
+        "--work-dir",
+        help=f"folder for the files; default: {done}, in the config's work dir",
+    )
+    parser.add_argument(
+        "--name", help=f"file name without suffix; default: the config's and _{done}"
+    )
+    parser.add_argument("--no-onnx", action="store_true", help="write no ONNX file")

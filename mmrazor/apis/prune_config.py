@@ -9,16 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from rich.console import Console
 from torch import nn
 
 from ..core.cost import Budget
-from ..core.forward import call_model, evaluating
 from ..core.graph import ChannelGraph, channel_graph
-from ..core.graph.verify import relative_difference
 from ..core.space import Subnet
 from ..models.architectures.resolve import is_pruned, pruned_from
 from ..models.pruners import (
@@ -34,6 +31,7 @@ from .latency_file import table_in
 from .onnx import OnnxExportError, export_onnx
 from .prune_report import PruneInfo
 from .prune_source import PruneSource, rebuilt, subnet_of_both
+from .reading_back import check_same_state, output_difference
 from .ready_importance import checked_batches, ready_importance
 from .run_config import load_config
 from .steps import Steps
@@ -191,22 +189,8 @@ def _reload_difference(path: Path, model: nn.Module, inputs: Any) -> float:
         RuntimeError: If weights differ.
     """
     again = rebuilt(load_config(path))
-    state = again.state_dict()
-    wrong = [
-        key for key, value in model.state_dict().items() if not value.equal(state[key])
-    ]
-    if wrong:
-        raise RuntimeError(
-            f"The model built from '{path}' has other weights than the one that was "
-            f"pruned: {wrong[:3]}. Do not use the files, and please report this."
-        )
-    return relative_difference(_output(model, inputs), _output(again, inputs))
-
-
-def _output(model: nn.Module, inputs: Any) -> Any:
-    with torch.random.fork_rng([]), evaluating(model):
-        torch.manual_seed(0)
-        return call_model(model, inputs)
+    check_same_state(model, again, path, "pruned")
+    return output_difference(model, again, inputs)
 
 
 def _layers(graph: ChannelGraph) -> dict[str, list[str]]:

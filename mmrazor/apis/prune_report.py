@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ..models.pruners import Pruned
 from .onnx import OnnxInfo
+from .reading_back import onnx_lines
 from .weights_file import size_text
 
 _SHOWN = 4
@@ -152,14 +153,7 @@ def _files(info: PruneInfo) -> list[str]:
     if info.pruned.cost.uncounted:
         names = ", ".join(sorted(info.pruned.cost.uncounted))
         lines.insert(0, f"not counted in the MACs: {names}")
-    if info.onnx is not None:
-        lines.append(
-            f"ONNX: {info.onnx.path}, largest relative difference to torch "
-            f"{info.onnx.max_difference:.1e}"
-        )
-    elif info.onnx_refusal:
-        lines.append(f"ONNX: not written. {info.onnx_refusal}")
-    return lines
+    return [*lines, *onnx_lines(info.onnx, info.onnx_refusal)]
 
 
 def _next(info: PruneInfo) -> list[str]:
