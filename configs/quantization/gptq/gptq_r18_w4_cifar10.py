@@ -2,8 +2,9 @@
 # weights in 4 bits and activations in 8.
 # Train the float network first.
 # python tools/train.py configs/distill/mmcls/kd/kd_r18_student_1xb128-30e_cifar10.py
-# python tools/quantize.py configs/quantization/ptq/ptq_r18_w4_gptq_cifar10.py
+# python tools/quantize.py configs/quantization/gptq/gptq_r18_w4_cifar10.py
 # Expected: more than with --method ptq; see README.md.
-_base_ = './ptq_r18_cifar10.py'
-model = dict(quantizer=dict(weight=dict(bits=4)))
+_base_ = '../ptq/ptq_r18_cifar10.py'
+model = dict(
+    quantizer=dict(weight=dict(bits=4, observer=dict(type='MSEObserver'))))
 quantize = dict(methods=[dict(type='GPTQ')])

@@ -1,0 +1,6 @@
+# AdaRound (Nagel et al., 2020, arXiv:2004.10568): MobileNetV2 on ImageNet, as ResNet-18 beside it.
+# python tools/quantize.py configs/quantization/reconstruction/adaround_mbv2_w4_in1k.py
+# Expected: more than with --method ptq; in float 71.86; not measured here.
+_base_ = './adaround_r18_w4_in1k.py'
+model = dict(
+    architecture=dict(cfg_path='mmpretrain::mobilenet_v2/mobilenet-v2_8xb32_in1k.py'))
