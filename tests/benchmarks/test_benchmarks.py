@@ -17,6 +17,7 @@ SCRIPTS = (
     "kd_step.py",
     "nas_accuracy.py",
     "prune_accuracy.py",
+    "quant_accuracy.py",
     "search_scaling.py",
 )
 

@@ -15,7 +15,7 @@ pytest.importorskip("mmpretrain")
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 from efficientnet_lite import Lite, SamePad
-from prune_accuracy_configs import METHODS, QUICK, Run, networks, pack, run_config
+from prune_accuracy_configs import METHODS, QUICK, Run, networks, run_config
 from prune_accuracy_parts import PackedImages
 from prune_accuracy_report import totals
 from prune_accuracy_run import run_images
@@ -31,19 +31,6 @@ TINY = replace(
     steps=20,
     test_images=8,
 )
-
-
-@pytest.fixture
-def packed(tmp_path) -> Path:
-    """Return the folder of the packed images of a CIFAR-10 of 20 and 20."""
-    noise = np.random.RandomState(0)
-    for split in ("train", "test"):
-        for index in range(20):
-            path = tmp_path / "cifar10" / split / f"class{index % 10}" / f"{index}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = noise.randint(0, 256, (32, 32, 3), np.uint8)
-            Image.fromarray(pixels).save(path)
-    return pack(tmp_path, tmp_path)
 
 
 def test_packed_images_are_those_of_the_files(packed):

@@ -1,0 +1,217 @@
+"""Configs of ``quant_accuracy.py``: ways to quantize, and their training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import prune_accuracy_configs as dense_configs
+from mmengine.config import Config
+from prune_accuracy_configs import Run, run_config
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of one way to run the benchmark.
+
+    Args:
+        nets: Of the dense networks and of all trainings, as in ``prune_accuracy.py``;
+            its ``steps`` are those of QAT and LSQ, and of the float control.
+        images: Training images that ranges and methods read.
+        iterations: Steps of Adam of a layer or block, where roundings are learned.
+    """
+
+    nets: dense_configs.Plan
+    images: int
+    iterations: int
+
+
+QUICK = Plan(dense_configs.QUICK, images=256, iterations=400)
+FULL = Plan(dense_configs.FULL, images=1024, iterations=10_000)
+
+Methods = Callable[[int], Sequence[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to quantize.
+
+    Args:
+        bits: Of weights and activations.
+        method: For people.
+        quantizer: Arguments of the Quantizer.
+        methods: From the iterations to the configs of post-training methods.
+        hooks: From the steps of a training to its hooks; None: nothing is trained.
+        networks: That it is for.
+        runtime: Whether it is run in ONNX Runtime too.
+    """
+
+    bits: str
+    method: str
+    quantizer: Mapping[str, Any]
+    methods: Methods = lambda iterations: ()
+    hooks: Callable[[int], list[dict]] | None = None
+    networks: Sequence[str] = ("resnet", "mobilenetv2")
+    runtime: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return a name for folders and the command line."""
+        return f"{self.bits}_{self.method}".lower().replace(" ", "_")
+
+
+def _observed(**bits: Any) -> dict:
+    """Return settings whose range leaves the least squared error."""
+    return dict(**bits, observer=dict(type="MSEObserver"))
+
+
+def _moving(**bits: Any) -> tuple[dict, dict]:
+    """Return settings of weights and activations whose ranges follow a training."""
+    weight, activation = (
+        dict(**bits, observer=dict(type="MovingAverageObserver", momentum=momentum))
+        for momentum in (1.0, 0.05)
+    )
+    return weight, activation
+
+
+def _learned(**bits: Any) -> dict:
+    return dict(type="LearnedStepSize", **_observed(**bits))
+
+
+#: The first and the last layer have 8 bits where the others have 4, as in the papers.
+_EDGES = dict(weight=dict(bits=8), activation=dict(bits=8))
+_INT8 = dict(backend="onnxruntime")
+_BY_TENSOR = dict(backend="onnxruntime", weight=dict(granularity="tensor"))
+_W4A8 = dict(backend="onnxruntime", weight=_observed(bits=4))
+_W4A4 = dict(
+    backend="generic",
+    weight=_observed(bits=4),
+    activation=_observed(bits=4),
+    edges=_EDGES,
+)
+_CLE = dict(type="CrossLayerEqualization")
+_CORRECTION = dict(type="BiasCorrection")
+
+
+def _learning(name: str, **more: Any) -> Methods:
+    return lambda iterations: [dict(type=name, iterations=iterations, **more)]
+
+
+#: What gets weights of 4 bits right.
+_METHODS: dict[str, Methods] = {
+    "nearest": lambda iterations: (),
+    "bias correction": lambda iterations: [_CORRECTION],
+    "GPTQ": lambda iterations: [dict(type="GPTQ")],
+    "AdaRound": _learning("AdaRound"),
+    "BRECQ": _learning("BlockReconstruction"),
+    "QDrop": _learning("BlockReconstruction", drop_prob=0.5),
+}
+
+
+def _following(steps: int) -> list[dict]:
+    """Let ranges follow the first four fifths of a training."""
+    end = steps * 4 // 5
+    hook = dict(type="mmrazor.QuantScheduleHook", freeze_observers_at=end)
+    return [dict(**hook, by_epoch=False)]
+
+
+def _activations(observer: str) -> dict:
+    return dict(**_INT8, activation=dict(observer=dict(type=observer)))
+
+
+def _trained() -> list[Variant]:
+    weight8, activation8 = _moving(bits=8)
+    weight4, activation4 = _moving(bits=4)
+    return [
+        Variant(
+            "W8A8",
+            "QAT",
+            dict(backend="onnxruntime", weight=weight8, activation=activation8),
+            hooks=_following,
+            runtime=True,
+        ),
+        Variant(
+            "W8A8",
+            "LSQ",
+            dict(
+                backend="onnxruntime",
+                weight=_learned(bits=8),
+                activation=_learned(bits=8),
+            ),
+            hooks=lambda steps: [],
+            runtime=True,
+        ),
+        Variant(
+            "W4A4",
+            "QAT",
+            dict(
+                backend="generic", weight=weight4, activation=activation4, edges=_EDGES
+            ),
+            hooks=_following,
+        ),
+        Variant(
+            "W4A4",
+            "LSQ",
+            dict(
+                backend="generic",
+                weight=_learned(bits=4),
+                activation=_learned(bits=4),
+                edges=_EDGES,
+            ),
+            hooks=lambda steps: [],
+        ),
+    ]
+
+
+_MOBILE = ("mobilenetv2",)
+VARIANTS = {
+    variant.name: variant
+    for variant in (
+        Variant("W8A8", "min-max", _activations("MinMaxObserver"), runtime=True),
+        Variant("W8A8", "percentile", _activations("PercentileObserver"), runtime=True),
+        Variant("W8A8", "MSE", _activations("MSEObserver"), runtime=True),
+        Variant("W8A8", "entropy", _activations("EntropyObserver"), runtime=True),
+        Variant("W8A8", "by tensor", _BY_TENSOR, networks=_MOBILE),
+        Variant("W8A8", "by tensor CLE", _BY_TENSOR, lambda _: [_CLE], None, _MOBILE),
+        Variant(
+            "W8A8",
+            "by tensor CLE bias correction",
+            _BY_TENSOR,
+            lambda _: [_CLE, _CORRECTION],
+            networks=_MOBILE,
+        ),
+        *(Variant("W4A8", name, _W4A8, made) for name, made in _METHODS.items()),
+        *(Variant("W4A4", name, _W4A4, made) for name, made in _METHODS.items()),
+        *_trained(),
+    )
+}
+
+
+def train_config(run: Run, plan: Plan, packed: Path, dense: str) -> Config:
+    """Return the Config of a training with the roundings in place.
+
+    All but the model and its hooks is that of the float control.
+
+    Args:
+        run: Its method is the name of a Variant.
+        plan: Sizes.
+        packed: Folder of the packed images.
+        dense: Checkpoint of the dense network, that it starts from.
+    """
+    variant = VARIANTS[run.method]
+    assert variant.hooks is not None
+    cfg = run_config(replace(run, method="control"), plan.nets, packed, dense)
+    quantizer = dict(type="Quantizer", **variant.quantizer)
+    cfg.model = dict(
+        type="mmrazor.Quantize",
+        architecture=cfg.model.architecture,
+        quantizer=quantizer,
+    )
+    batches = max(plan.images // plan.nets.batch, 1)
+    cfg.custom_hooks = [
+        dict(type="mmrazor.CalibrateHook", batches=batches),
+        *variant.hooks(plan.nets.steps),
+    ]
+    return cfg
