@@ -6,8 +6,13 @@ import sys
 from rich.console import Console
 
 from mmrazor.apis.arguments import add_cfg_options, add_image_size, add_source
+from mmrazor.apis.prune_options import parse_budget
 from mmrazor.apis.quantize_config import quantize_config
-from mmrazor.apis.quantize_options import SHORT_NAMES, parse_methods
+from mmrazor.apis.quantize_options import (
+    SHORT_NAMES,
+    one_or_several,
+    parse_methods,
+)
 from mmrazor.apis.quantize_report import report
 
 
@@ -27,7 +32,20 @@ def parse_args() -> argparse.Namespace:
         "--backend",
         help="onnxruntime, openvino, tensorrt or generic; default: onnxruntime",
     )
-    parser.add_argument("--weight-bits", type=int, help="default: 8")
+    parser.add_argument(
+        "--weight-bits",
+        nargs="+",
+        type=int,
+        metavar="BITS",
+        help="several are a choice for --method mixed; default: 8",
+    )
+    parser.add_argument(
+        "--budget",
+        nargs="+",
+        metavar="NAME=NUMBER",
+        help="of --method mixed: size_bytes=0.5 is half of the size with the widest "
+        "bits, a number above 1 is bytes",
+    )
     parser.add_argument(
         "--activation-bits", type=int, help="0 leaves them in float; default: 8"
     )
@@ -63,6 +81,9 @@ def main() -> None:
     try:
         if options["methods"] is not None:
             options["methods"] = parse_methods(options["methods"])
+        if options["budget"] is not None:
+            options["budget"] = parse_budget(options["budget"], ("size_bytes",))
+        options["weight_bits"] = one_or_several(options["weight_bits"])
         info = quantize_config(
             config, checkpoint, onnx=onnx, console=console, **options
         )

@@ -12,11 +12,12 @@ from ..core.cost import Budget
 _NAMES = ("macs", "params", "latency_ms")
 
 
-def parse_budget(words: Sequence[str]) -> dict[str, Any]:
+def parse_budget(words: Sequence[str], names: Sequence[str] = _NAMES) -> dict[str, Any]:
     """Read a budget such as ``macs=0.5 params=2e6``.
 
     Args:
         words: Each is ``NAME=NUMBER`` or ``NAME=LOW,HIGH``.
+        names: Which there may be.
 
     Raises:
         ValueError: If a word is of another form, or a name is unknown or comes twice.
@@ -31,9 +32,9 @@ def parse_budget(words: Sequence[str]) -> dict[str, Any]:
         numbers = [_number(part) for part in text.strip("()[]").split(",")]
         if not equals or not name or None in numbers or len(numbers) > 2:
             raise ValueError(
-                f"--budget '{word}' is not NAME=NUMBER. Write macs=0.5 for half of the "
-                "model's MACs, params=2e6 for a number of parameters, or macs=0.4,0.5 "
-                f"for a range; the names are {', '.join(_NAMES)}."
+                f"--budget '{word}' is not NAME=NUMBER. Write {names[0]}=0.5 for half "
+                f"of what the model has, {names[0]}=2e6 for a number, or "
+                f"{names[0]}=0.4,0.5 for a range; the names are {', '.join(names)}."
             )
         if name in budget:
             raise ValueError(f"--budget has {name} twice. Keep one of them.")

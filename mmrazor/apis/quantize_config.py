@@ -31,13 +31,20 @@ from ..models.architectures.checkpoint import (
     read_checkpoint,
 )
 from ..models.quantizers import quant_report
+from .bits_report import write_bits
 from .calibration_batches import calibration_batches
 from .finetune_config import write_config
 from .onnx import OnnxExportError, export_onnx
-from .post_training import Method, built_methods, post_training_, run_batch
+from .post_training import (
+    Method,
+    built_methods,
+    chosen_bits,
+    post_training_,
+    run_batch,
+)
 from .prune_source import PruneSource
 from .quantize_report import QuantizeInfo, draw_layers, plain_report
-from .quantize_settings import options_of, settings_of
+from .quantize_settings import options_of, settings_of, with_bits, with_budget
 from .quantized_files import quantized_config
 from .run_config import load_config, run_config
 from .steps import Steps
@@ -50,9 +57,10 @@ def quantize_config(
     *,
     methods: Sequence[Method] | Method | None = None,
     backend: str | None = None,
-    weight_bits: int | None = None,
+    weight_bits: int | Sequence[int] | None = None,
     activation_bits: int | None = None,
     ignore: Sequence[str] = (),
+    budget: Mapping[str, Any] | None = None,
     calib_batches: int | None = None,
     image_size: Sequence[int] | None = None,
     seed: int = 0,
@@ -73,9 +81,10 @@ def quantize_config(
             architecture.
         methods: Names, configs or objects of post-training methods.
         backend: ``onnxruntime``, ``openvino``, ``tensorrt`` or ``generic``.
-        weight_bits: Bits of weights.
+        weight_bits: Bits of weights; several are a choice for ``MixedPrecision``.
         activation_bits: Bits of activations; 0 leaves them in float.
         ignore: Names or patterns of modules that stay in float, beside the config's.
+        budget: Of ``MixedPrecision``, such as ``dict(size_bytes=0.5)``.
         calib_batches: Batches of the training set to calibrate with, prepared as for a
             validation.
         image_size: Height and width; default is what the test pipeline makes.
@@ -102,7 +111,7 @@ def quantize_config(
     steps = Steps(console)
     cfg = load_config(config, cfg_options)
     options = options_of(cfg, dict(methods=methods, calib_batches=calib_batches))
-    built = built_methods(options["methods"])
+    built = built_methods(with_budget(options["methods"], budget))
     settings = settings_of(cfg, backend, weight_bits, activation_bits, ignore)
     if checkpoint is not None:
         _check_float(checkpoint)
@@ -117,6 +126,9 @@ def quantize_config(
         batches = list(calibration_batches(data, options["calib_batches"], seed))
     quantizer = model.quantizer
     errors = post_training_(model.architecture, quantizer, batches, built, steps=steps)
+    chosen = chosen_bits(built)
+    if chosen is not None:
+        settings = with_bits(settings, chosen.bits)
     with steps.step("Comparing layers"):
         found = quant_report(model.architecture, quantizer, batches[0], run_batch)
     model.cpu()
@@ -136,8 +148,9 @@ def quantize_config(
             "seed": seed,
         }
         report_path = folder / f"{stem}.json"
-        write_json(report_path, {**origin, **plain_report(found, errors)})
+        write_json(report_path, {**origin, **plain_report(found, errors, chosen)})
         picture = _picture(found, folder / f"{stem}.png")
+        bits = None if chosen is None else write_bits(chosen, folder, stem)
     onnx_info, refusal = None, ""
     if onnx:
         with steps.step("Writing ONNX and checking it"):
@@ -153,6 +166,7 @@ def quantize_config(
         config=path,
         report_file=report_path,
         picture=picture,
+        bits=bits,
         onnx=onnx_info,
         onnx_refusal=refusal,
         num_batches=len(batches),

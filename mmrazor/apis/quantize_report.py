@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.files import write_atomically
-from ..models.quantizers import LayerError, QuantReport
+from ..models.quantizers import ChosenBits, LayerError, QuantReport
+from .bits_report import BitsFiles, bits_table
 from .figures import figure_type
 from .onnx import OnnxInfo
 
@@ -31,6 +32,7 @@ class QuantizeInfo:
         config: Config that tests the quantized model, or trains it on.
         report_file: The report and where it comes from, as JSON.
         picture: The ratios of signal to error by layer; None without matplotlib.
+        bits: What a search for bit-widths found, if there was one, and its files.
         onnx: The ONNX file, if one was written.
         onnx_refusal: Why none was, if one was asked for.
         num_batches: Calibration batches used.
@@ -44,6 +46,7 @@ class QuantizeInfo:
     config: Path
     report_file: Path
     picture: Path | None
+    bits: BitsFiles | None
     onnx: OnnxInfo | None
     onnx_refusal: str
     num_batches: int
@@ -54,7 +57,9 @@ class QuantizeInfo:
 def report(info: QuantizeInfo) -> Group:
     """Return everything that is worth knowing of a quantized model, for a console."""
     parts: list[RenderableType] = [info.report.table()]
-    if info.errors:
+    if info.bits is not None:
+        parts.append(bits_table(info.bits.found))
+    if any(info.errors.values()):
         parts.append(errors_table(info.errors))
     # Whole lines, so that commands can be copied.
     lines = [*_files(info), "", *_next(info)]
@@ -69,6 +74,8 @@ def errors_table(errors: Mapping[str, Sequence[LayerError]]) -> Table:
     for name in ("layers", "better", "median error after / before"):
         table.add_column(name, justify="right")
     for name, layers in errors.items():
+        if not layers:
+            continue
         ratios = sorted(one.after / one.before for one in layers if one.before)
         better = sum(one.after < one.before for one in layers)
         middle = f"{ratios[len(ratios) // 2]:.3g}" if ratios else ""
@@ -76,15 +83,19 @@ def errors_table(errors: Mapping[str, Sequence[LayerError]]) -> Table:
     return table
 
 
-def plain_report(info_of: QuantReport, errors: Mapping[str, Any]) -> dict[str, Any]:
+def plain_report(
+    info_of: QuantReport, errors: Mapping[str, Any], bits: ChosenBits | None = None
+) -> dict[str, Any]:
     """Return a report as JSON takes it: no infinite numbers.
 
     Args:
         info_of: What became of every layer.
         errors: By method, the errors of layers.
+        bits: What a search for bit-widths found, if there was one.
     """
     listed = {name: [asdict(one) for one in many] for name, many in errors.items()}
-    found = _finite({**info_of.to_dict(), "errors": listed})
+    searched = {} if bits is None else {"mixed_precision": bits.to_dict()}
+    found = _finite({**info_of.to_dict(), "errors": listed, **searched})
     assert isinstance(found, dict)
     return found
 
@@ -138,6 +149,10 @@ def _files(info: QuantizeInfo) -> list[str]:
     ]
     if info.picture is not None:
         lines.append(f"picture: {info.picture}")
+    if info.bits is not None:
+        lines.append(f"bit-widths: {info.bits.subnet}")
+    if info.bits is not None and info.bits.picture is not None:
+        lines.append(f"picture of bit-widths: {info.bits.picture}")
     if info.onnx is not None:
         lines.append(
             f"ONNX: {info.onnx.path}, largest relative difference to torch "

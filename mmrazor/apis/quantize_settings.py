@@ -8,10 +8,14 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..models.quantizers import MixedPrecision, PostTrainingMethod
+from .post_training import Method
+from .pruning_run import short_name, type_of
 from .quantizing_run import quantizer_in
 
 #: What a config's ``quantize`` may say.
 _DEFAULTS: dict[str, Any] = {"methods": (), "calib_batches": 32}
+_SEARCHING = MixedPrecision.__name__
 
 
 def options_of(cfg: Config, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,10 +47,47 @@ def options_of(cfg: Config, given: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
+def with_budget(
+    methods: Sequence[Method] | Method, budget: Mapping[str, Any] | None
+) -> list[Method]:
+    """Return methods of which those that search bit-widths have a budget.
+
+    Args:
+        methods: Names, configs or objects.
+        budget: In place of what their config says; None leaves them as they are.
+
+    Raises:
+        ValueError: If there is a budget and nobody for it.
+
+    Example:
+        >>> with_budget(['MixedPrecision', 'GPTQ'], dict(size_bytes=0.5))
+        [{'type': 'MixedPrecision', 'budget': {'size_bytes': 0.5}}, 'GPTQ']
+    """
+    if isinstance(methods, (str, Mapping, PostTrainingMethod)):
+        methods = [methods]
+    found: list[Any] = list(methods)
+    if budget is None:
+        return found
+    named = [{"type": one} if isinstance(one, str) else one for one in found]
+    mine = [
+        isinstance(one, Mapping) and short_name(type_of(one)) == _SEARCHING
+        for one in named
+    ]
+    if not any(mine):
+        raise ValueError(
+            f"The budget {dict(budget)} bounds the search of bit-widths, and no method "
+            f"searches any. Name one: methods=['{_SEARCHING}'], or --method mixed."
+        )
+    return [
+        {**one, "budget": dict(budget)} if searches else given
+        for given, one, searches in zip(found, named, mine, strict=True)
+    ]
+
+
 def settings_of(
     cfg: Config,
     backend: str | None,
-    weight_bits: int | None,
+    weight_bits: int | Sequence[int] | None,
     activation_bits: int | None,
     ignore: Sequence[str],
 ) -> dict[str, Any]:
@@ -55,7 +96,7 @@ def settings_of(
     Args:
         cfg: The config.
         backend: Of the quantizer.
-        weight_bits: Of weights.
+        weight_bits: Of weights; several are a choice.
         activation_bits: Of activations, 0 for float.
         ignore: Modules that stay in float, beside the config's.
     """
@@ -72,3 +113,29 @@ def settings_of(
         settings["activation"] = {**known, "bits": activation_bits}
     settings["ignore"] = [*settings.get("ignore", ()), *ignore]
     return settings
+
+
+def with_bits(settings: Mapping[str, Any], bits: Mapping[str, int]) -> dict[str, Any]:
+    """Return the config of a quantizer whose weights have the widths that were chosen.
+
+    Lists of bits are gone from it: each layer has an override, under its site.
+
+    Args:
+        settings: Config of the quantizer that was searched.
+        bits: Bit-width of each layer, by site.
+
+    Example:
+        >>> with_bits(dict(weight=dict(bits=[8, 4])), {'fc:linear': 4})
+        {'weight': {'bits': 8}, 'overrides': {'fc:linear': {'weight': {'bits': 4}}}}
+    """
+    found = copy.deepcopy(dict(settings))
+    overrides = dict(found.get("overrides") or {})
+    for parts in (found, found.get("edges") or {}, *overrides.values()):
+        weight = parts.get("weight") or {}
+        if isinstance(weight.get("bits"), (list, tuple)):
+            weight["bits"] = max(weight["bits"])
+    for site, width in bits.items():
+        own = dict(overrides.pop(site, {}))  # to the end: the last one holds
+        own["weight"] = {**own.get("weight", {}), "bits": width}
+        overrides[site] = own
+    return {**found, "overrides": overrides}

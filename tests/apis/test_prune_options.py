@@ -35,6 +35,13 @@ def test_other_faults_of_a_budget() -> None:
         parse_budget(["macs=-1"])
 
 
+def test_other_names_of_a_budget() -> None:
+    names = ("size_bytes",)
+    assert parse_budget(["size_bytes=0.5"], names) == {"size_bytes": 0.5}
+    with pytest.raises(ValueError, match=r"Write size_bytes=0.5 .* are size_bytes\."):
+        parse_budget(["0.5"], names)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

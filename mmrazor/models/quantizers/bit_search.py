@@ -1,6 +1,6 @@
 # ZeroQ's objective, a sum over layers, needs no run of the model for a candidate, so
-# that any searcher may look at thousands. Layers do not add up exactly: the best are
-# run, beside the widest uniform bits within the budget.
+# that any searcher may look at thousands, and an integer program finds the least. But
+# layers do not add up exactly: the best are run, beside the widest uniform bits.
 """Search the bit-widths of a model for the least error of its output."""
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from typing import Any, TypeAlias
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
 
 from ...core.searchers import CostLimits, Searcher
 from ...core.space import Subnet
@@ -75,7 +77,8 @@ def searched_bits(
         errors: From values of several Subnets to the errors of their outputs.
         searcher: Proposes Subnets.
         score: What it is told: ``sum`` of sensitivities, or the error of a ``run``.
-        num_checked: So many of the best by the score are run.
+        num_checked: So many of its best by the score are run, and besides the least
+            sum of all and the widest uniform widths.
 
     Raises:
         ValueError: If no Subnet meets the limits.
@@ -92,7 +95,10 @@ def searched_bits(
     best = searcher.best(num_checked)
     if not best:
         raise limits.unmet()
-    checked = _run([*best, *_uniform(bits, limits)], bits, sensitivity, errors)
+    others = [least_sum(bits, limits, sensitivity), _uniform(bits, limits)]
+    space = bits.space.fingerprint()
+    best += [Subnet(space, v, cost=bits.costs(v)) for v in others if v is not None]
+    checked = _run(best, bits, sensitivity, errors)
     return ChosenBits(
         checked[0],
         bits.by_site(checked[0].choices),
@@ -103,14 +109,47 @@ def searched_bits(
     )
 
 
-def _uniform(bits: BitSpace, limits: CostLimits) -> list[Subnet]:
-    """Return the widest of the Subnets of one width that meets the limits, if any."""
+def least_sum(
+    bits: BitSpace, limits: CostLimits, sensitivity: BitSensitivity
+) -> dict[str, int] | None:
+    """Return the values with the least sum of sensitivities within the limits.
+
+    An integer linear program, as in HAWQ-V3: Dyadic Neural Network Quantization (Yao et
+    al., 2021, arXiv:2011.10680): one width for each Choice, and so many bytes at most.
+
+    Args:
+        bits: Widths and their bytes.
+        limits: What Subnets may cost, in ``size_bytes``.
+        sensitivity: Error by Choice and width.
+
+    Returns:
+        None if there are none, or rounding in the solver goes beyond the limits.
+    """
+    pairs = [(name, width) for name in bits.space for width in bits.widths(name)]
+    errors = np.array([sensitivity.errors[name][width] for name, width in pairs])
+    sizes = np.array([bits.num_bytes(name, width) for name, width in pairs])
+    low, high = (end - bits.fixed_bytes for end in limits.limits["size_bytes"])
+    is_of = np.array([[name == other for other, _ in pairs] for name in bits.space])
+    found = milp(
+        errors / max(errors.max(), np.finfo(float).tiny),
+        integrality=np.ones(len(pairs)),
+        bounds=Bounds(0, 1),
+        constraints=[
+            LinearConstraint(is_of.astype(float), 1, 1),
+            LinearConstraint(sizes[None], low, high),
+        ],
+        options={"mip_rel_gap": 0},
+    )
+    if found.x is None:
+        return None
+    values = {n: w for (n, w), x in zip(pairs, found.x, strict=True) if x > 0.5}
+    return values if limits(values) else None
+
+
+def _uniform(bits: BitSpace, limits: CostLimits) -> dict[str, int] | None:
+    """Return the widest values of one width that meet the limits, if any."""
     widths = sorted({w for name in bits.space for w in bits.widths(name)}, reverse=True)
-    fitting = (values for values in map(bits.uniform, widths) if limits(values))
-    space = bits.space.fingerprint()
-    return [
-        Subnet(space, values, cost=bits.costs(values)) for values in islice(fitting, 1)
-    ]
+    return next((v for v in map(bits.uniform, widths) if limits(v)), None)
 
 
 def _run(

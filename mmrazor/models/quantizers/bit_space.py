@@ -33,6 +33,7 @@ class BitSpace:
     Attributes:
         space: The Choices, in the order of the run.
         sites: By Choice, the layers that it is for.
+        fixed_bytes: Bytes of all parameters that have no Choice, as they are stored.
 
     Raises:
         ValueError: If no weight has several bit-widths, or layers that share a Choice
@@ -73,7 +74,7 @@ class BitSpace:
             }
             for name, choice in self.space.items()
         }
-        self._rest = size.rest + sum(
+        self.fixed_bytes = size.rest + sum(
             weight.num_bytes(quantizer.step_at(site).weight.settings_now.bits)
             for site, weight in size.weights.items()
             if site not in modules
@@ -82,6 +83,10 @@ class BitSpace:
     def widths(self, name: str) -> list[int]:
         """Return the bit-widths of a Choice, widest first."""
         return sorted(self._table[name], reverse=True)
+
+    def num_bytes(self, name: str, bits: int) -> int:
+        """Return the bytes of what a Choice is for, at a width."""
+        return self._table[name][bits]
 
     def uniform(self, bits: int) -> dict[str, int]:
         """Return for each Choice its widest width up to some, or else its narrowest.
@@ -104,16 +109,14 @@ class BitSpace:
 
     def costs(self, values: Mapping[str, Any]) -> dict[str, float]:
         """Return the bytes of all parameters as they are stored, as ``size_bytes``."""
-        table = self._table
-        return {
-            "size_bytes": self._rest + sum(table[n][bits] for n, bits in values.items())
-        }
+        sizes = (self._table[name][bits] for name, bits in values.items())
+        return {"size_bytes": self.fixed_bytes + sum(sizes)}
 
     def range(self) -> dict[str, tuple[float, float]]:
         """Return the least and the greatest cost; both are reached."""
         least = sum(min(sizes.values()) for sizes in self._table.values())
         most = sum(max(sizes.values()) for sizes in self._table.values())
-        return {"size_bytes": (self._rest + least, self._rest + most)}
+        return {"size_bytes": (self.fixed_bytes + least, self.fixed_bytes + most)}
 
     def by_site(self, values: Mapping[str, Any]) -> dict[str, int]:
         """Return the bit-width of each layer, by its name in reports."""

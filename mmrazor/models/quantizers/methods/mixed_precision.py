@@ -23,11 +23,11 @@ from .base import LayerError, PostTrainingMethod
 
 _SEARCHER = {
     "type": "EvolutionSearcher",
-    "population": 100,
-    "generations": 50,
-    "top_k": 20,
-    "mutation": 60,
-    "crossover": 30,
+    "population": 50,
+    "generations": 20,
+    "top_k": 10,
+    "mutation": 25,
+    "crossover": 20,
 }
 
 
@@ -38,9 +38,11 @@ class MixedPrecision(PostTrainingMethod):
 
     The error of the output is measured with one layer at a time narrow and all others
     at their widest, see :func:`~..bit_sensitivity.bit_sensitivity`. A searcher looks
-    for the least sum; the best by the sum are run, and the best of those is chosen. Its
-    widths are fixed, and methods that come after it work on them. There are no records
-    of layers, which only get narrower: what was found is in ``found``.
+    for the least sum. Its best, the least sum of all
+    (:func:`~..bit_search.least_sum`) and the widest uniform widths are run, and the
+    best of those is chosen. Its widths are fixed, and methods that come after it work
+    on them. There are no records of layers, which only get narrower: what was found is
+    in ``found``.
 
     Args:
         budget: ``dict(size_bytes=...)``, a bound on the bytes of all parameters as they
@@ -50,7 +52,7 @@ class MixedPrecision(PostTrainingMethod):
             is evolution.
         score: What the searcher is told: ``sum``, the sum of sensitivities, or ``run``,
             the error of the output with these widths, for which each candidate is run.
-        num_checked: So many of the best by the score are run.
+        num_checked: So many of the searcher's best are run.
         max_batches: Batches that are used, the first ones; all by default.
 
     Attributes:

@@ -6,8 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from mmrazor.core.searchers import RandomSearcher
-from mmrazor.models.quantizers import BitSpace, Quantizer, bit_sensitivity, quant_report
+from mmrazor.core.searchers import CostLimits, RandomSearcher
+from mmrazor.models.quantizers import (
+    BitSensitivity,
+    BitSpace,
+    Quantizer,
+    bit_sensitivity,
+    quant_report,
+)
+from mmrazor.models.quantizers.bit_search import least_sum
 from mmrazor.models.quantizers.bit_sensitivity import output_errors
 from mmrazor.models.quantizers.methods import GPTQ, MixedPrecision
 from mmrazor.registry import MODELS
@@ -60,14 +67,46 @@ def brute_force():
     ]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_least_sum_is_that_of_all_combinations(seed):
+    net, data = toy()
+    net, quantizer = quantized(net, data, weight=WEIGHT)
+    bits = BitSpace(net, quantizer)
+    generator = torch.Generator().manual_seed(seed)
+    errors = {
+        name: {w: float(torch.rand(1, generator=generator)) for w in bits.widths(name)}
+        for name in bits.space
+    }
+    made_up = BitSensitivity(0.5, errors)
+    all_values = list(combinations(bits))
+    sizes = [bits.costs(values)["size_bytes"] for values in all_values]
+    sums = [made_up.estimate(values) for values in all_values]
+    for budget in (0.6, 0.8, (0.7, 0.75), max(sizes), float(sorted(sizes)[40])):
+        limits = CostLimits(bits.costs, dict(size_bytes=budget), bits.range())
+        low, high = limits.limits["size_bytes"]
+        least = min(
+            total
+            for total, size in zip(sums, sizes, strict=True)
+            if low <= size <= high
+        )
+        found = least_sum(bits, limits, made_up)
+        assert low <= bits.costs(found)["size_bytes"] <= high
+        assert made_up.estimate(found) == pytest.approx(least, abs=1e-9)
+    between = sorted(set(sizes))
+    gap = (between[40] + 0.25, between[40] + 0.75)
+    limits = CostLimits(bits.costs, dict(size_bytes=gap), bits.range())
+    assert least_sum(bits, limits, made_up) is None
+
+
 @pytest.mark.parametrize("budget", [0.6, 0.75, 0.9])
 def test_no_combination_has_a_smaller_sum(brute_force, budget):
-    _, _, found = searched(dict(size_bytes=budget), searcher=None, num_checked=1)
+    _, _, found = searched(dict(size_bytes=budget), num_checked=1)
     limit = budget * max(size for size, *_ in brute_force)
     sums = [total for size, total, _, _ in brute_force if size <= limit]
     by_sum = min(found.checked, key=lambda one: one.score["estimated_error"])
     assert by_sum.score["estimated_error"] == pytest.approx(min(sums), abs=1e-12)
     assert all(one.cost["size_bytes"] <= limit for one in found.checked)
+    assert len(found.checked) <= 3
     assert found.limits == (0, limit)
 
 
