@@ -5,7 +5,12 @@ import sys
 
 from rich.console import Console
 
-from mmrazor.apis.arguments import add_cfg_options, add_image_size, add_source
+from mmrazor.apis.arguments import (
+    add_cfg_options,
+    add_image_size,
+    add_outputs,
+    add_source,
+)
 from mmrazor.apis.prune_options import parse_budget
 from mmrazor.apis.quantize_config import quantize_config
 from mmrazor.apis.quantize_options import (
@@ -61,14 +66,7 @@ def parse_args() -> argparse.Namespace:
         help="modules that stay in float; * stands for any text",
     )
     add_image_size(parser)
-    parser.add_argument(
-        "--work-dir",
-        help="folder for the files; default: quantized, in the config's work dir",
-    )
-    parser.add_argument(
-        "--name", help="file name without suffix; default: the config's and _quantized"
-    )
-    parser.add_argument("--no-onnx", action="store_true", help="write no ONNX file")
+    add_outputs(parser, "quantized")
     add_cfg_options(parser)
     return parser.parse_args()
 

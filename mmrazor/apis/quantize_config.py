@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
@@ -20,9 +19,7 @@ from rich.console import Console
 from torch import nn
 
 from ..core.files import write_json
-from ..core.forward import call_model, evaluating
 from ..core.graph import example_inputs
-from ..core.graph.verify import relative_difference
 from ..models.algorithms import Quantize
 from ..models.architectures import build_architecture, load_weights
 from ..models.architectures.checkpoint import (
@@ -46,6 +43,7 @@ from .prune_source import PruneSource
 from .quantize_report import QuantizeInfo, draw_layers, plain_report
 from .quantize_settings import options_of, settings_of, with_bits, with_budget
 from .quantized_files import quantized_config
+from .reading_back import check_same_state, output_difference
 from .run_config import load_config, run_config
 from .steps import Steps
 from .weights_file import write_weights
@@ -218,23 +216,8 @@ def _reload_difference(
     scope = cfg.get("default_scope") or "mmengine"
     again: Any = build_architecture(Config(dict(model=cfg.model, default_scope=scope)))
     load_weights(again, weights)
-    state = again.state_dict()
-    wrong = [
-        key for key, value in model.state_dict().items() if not value.equal(state[key])
-    ]
-    if wrong:
-        raise RuntimeError(
-            f"The model built from '{path}' has other weights than the one that was "
-            f"quantized: {wrong[:3]}. Do not use the files, and please report this."
-        )
-    outputs = [_output(one.architecture, inputs) for one in (model, again)]
-    return relative_difference(*outputs)
-
-
-def _output(model: nn.Module, inputs: Any) -> Any:
-    with torch.random.fork_rng([]), evaluating(model):
-        torch.manual_seed(0)
-        return call_model(model, inputs)
+    check_same_state(model, again, path, "quantized")
+    return output_difference(model.architecture, again.architecture, inputs)
 
 
 def _picture(found: Any, path: Path) -> Path | None:

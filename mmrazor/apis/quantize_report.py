@@ -17,6 +17,7 @@ from ..models.quantizers import ChosenBits, LayerError, QuantReport
 from .bits_report import BitsFiles, bits_table
 from .figures import figure_type
 from .onnx import OnnxInfo
+from .reading_back import onnx_lines
 
 _SHOWN = 60
 
@@ -153,14 +154,7 @@ def _files(info: QuantizeInfo) -> list[str]:
         lines.append(f"bit-widths: {info.bits.subnet}")
     if info.bits is not None and info.bits.picture is not None:
         lines.append(f"picture of bit-widths: {info.bits.picture}")
-    if info.onnx is not None:
-        lines.append(
-            f"ONNX: {info.onnx.path}, largest relative difference to torch "
-            f"{info.onnx.max_difference:.1e}"
-        )
-    elif info.onnx_refusal:
-        lines.append(f"ONNX: not written. {info.onnx_refusal}")
-    return lines
+    return [*lines, *onnx_lines(info.onnx, info.onnx_refusal)]
 
 
 def _next(info: QuantizeInfo) -> list[str]:
