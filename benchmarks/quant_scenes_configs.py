@@ -37,7 +37,7 @@ NETWORKS = {
     ),
     "yolox-tiny": Network(
         "yolox-tiny",
-        "quantization/ptq/float_yolox-tiny_1xb8-18e_scenes.py",
+        "quantization/ptq/float_yolox-tiny_1xb8-12e_scenes.py",
         "coco/bbox_mAP",
         100.0,
     ),

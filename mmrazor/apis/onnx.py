@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..core.files import write_atomically
 from ..models.quantizers import Quantizer
-from .onnx_arithmetic import same_arithmetic, silence
+from .onnx_arithmetic import same_arithmetic, silence, without_notes
 from .onnx_check import OnnxExportError, largest_difference
 from .onnx_graph import TensorFunction, with_batch
 from .onnx_quantized import TOLERANCE, check_integers, integers_written
@@ -157,7 +157,7 @@ def _export(
         # torch.export takes a dimension of 1 for a constant.
         example = with_batch(function.tensors, 2) if dynamic else function.tensors
         _write(function, example, temporary, opset, dynamic, _EXPORTERS[exporter])
-        graph = import_module("onnx").load(str(temporary))
+        graph = without_notes(temporary)
         import_module("onnx").checker.check_model(graph, full_check=True)
         found["opset"] = next(i.version for i in graph.opset_import if not i.domain)
         found["difference"] = check(graph, temporary, dynamic)

@@ -1,4 +1,4 @@
-"""Run a model as ONNX Runtime will, and exporters without their talk."""
+"""Run a model as ONNX Runtime will, and exporters without their talk and notes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -47,3 +50,27 @@ def silence() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def without_notes(path: Path) -> Any:
+    """Take out of a file what an exporter notes of each node; return its content.
+
+    That are modules and lines of source, with paths of this machine. In a small network
+    they are larger than its integers.
+    """
+    onnx = import_module("onnx")
+    model = onnx.load(str(path))
+    for part in (model.graph, *model.functions):
+        for entry in (*_nodes(part), *part.value_info):
+            del entry.metadata_props[:]
+            entry.ClearField("doc_string")
+    onnx.save(model, str(path))
+    return model
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _nodes(attribute.g)

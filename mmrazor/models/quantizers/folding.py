@@ -55,18 +55,22 @@ def folds_of(model: nn.Module, flow: Flow) -> list[Fold]:
     """
     layers = Counter(call.site.module for call in flow.calls if call.kind in WEIGHTED)
     norms = Counter(call.site.module for call in flow.calls if call.kind == "norm")
-    found = []
+    together: Counter[Fold] = Counter()
     for call in flow.calls:
         maker = flow.makers.get(call.inputs[0]) if call.kind == "norm" else None
         if maker is None or maker.kind not in WEIGHTED:
             continue
-        alone = layers[maker.site.module] == 1 and norms[call.site.module] == 1
         if maker.kind == "linear" and call.args[0].dim() != 2:
             continue  # the norm's channels are not the layer's
-        alone = alone and flow.sole_user(call.inputs[0]) is call
+        alone = flow.sole_user(call.inputs[0]) is call
         if alone and _is_layer(model, maker, flow) and _is_norm(model, call, flow):
-            found.append(Fold(maker.site, call.site))
-    return found
+            together[Fold(maker.site, call.site)] += 1
+    # A head that all levels share calls both several times, each time together.
+    return [
+        fold
+        for fold, times in together.items()
+        if layers[fold.layer.module] == norms[fold.norm.module] == times
+    ]
 
 
 def fold_(model: nn.Module, folds: list[Fold]) -> None:

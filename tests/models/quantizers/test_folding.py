@@ -104,6 +104,16 @@ def test_what_cannot_be_folded_stays(name):
     assert folds(STAY[name]) == []
 
 
+def test_a_pair_that_is_called_again_is_folded_once():
+    model = Parts(lambda x, c, n: n(c(x)) + n(c(2 * x)), conv(3, 4), bn())
+    found = folds(model)
+    assert [(f.layer.module, f.norm.module) for f in found] == [("parts.0", "parts.1")]
+    wanted = model(images()).detach()
+    fold_(model, found)
+    assert isinstance(model.parts[1], nn.Identity)
+    assert torch.allclose(model(images()), wanted, atol=1e-5)
+
+
 def test_norms_behind_a_linear_layer_on_tokens_are_on_another_axis():
     model = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6))
     assert folds(model, images(2, 6, 6)) == []

@@ -1,7 +1,7 @@
 # YOLOX-tiny (Ge et al., 2021, arXiv:2107.08430) at a third of its width on the composed
 # scenes, from random weights, on a CPU, without mosaics: the float network that the
 # configs beside it quantize.
-# python tools/train.py configs/quantization/ptq/float_yolox-tiny_1xb8-18e_scenes.py
+# python tools/train.py configs/quantization/ptq/float_yolox-tiny_1xb8-12e_scenes.py
 # Expected: the box AP in float; see README.md.
 _base_ = [
     'mmdet::_base_/default_runtime.py',
@@ -60,7 +60,6 @@ model = dict(
 train_dataloader = dict(num_workers=0, persistent_workers=False)
 val_dataloader = dict(num_workers=0, persistent_workers=False)
 test_dataloader = val_dataloader
-train_cfg = dict(max_epochs=18, val_interval=18)
 default_hooks = dict(
     checkpoint=dict(interval=1, max_keep_ckpts=1), logger=dict(interval=25))
 randomness = dict(seed=0)
