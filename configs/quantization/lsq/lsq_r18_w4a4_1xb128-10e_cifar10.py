@@ -17,11 +17,11 @@ model = dict(
         type='Quantizer',
         backend='generic',
         weight=dict(type='LearnedStepSize', bits=4, granularity='tensor'),
+        # With a zero point, as what is added to a shortcut has both signs; behind ReLU
+        # it is 0.
         activation=dict(
-            type='LearnedStepSize', bits=4, signed=False, symmetric=True),
-        edges=dict(
-            weight=dict(bits=8),
-            activation=dict(bits=8, signed=True, symmetric=True)),
+            type='LearnedStepSize', bits=4, observer=dict(type='MSEObserver')),
+        edges=dict(weight=dict(bits=8), activation=dict(bits=8)),
         fold=False))
 optim_wrapper = dict(
     optimizer=dict(
