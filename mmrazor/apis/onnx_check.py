@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..models.architectures.onnx_session import onnx_session
 from .onnx_graph import TensorFunction, with_batch
 
 
@@ -47,12 +47,7 @@ def largest_difference(
 
 
 def _runtime(path: Path) -> Callable[[Mapping[str, Any]], list[Any]]:
-    runtime = import_module("onnxruntime")
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3  # errors alone
-    session = runtime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnx_session(path)
     wanted = {entry.name for entry in session.get_inputs()}
 
     def run(arrays: Mapping[str, Any]) -> list[Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch.nn import functional
 
 from ...registry import MODELS
 from .build import build_architecture
+from .onnx_session import onnx_session
 
 #: By class of a model, the part whose output is that of the network.
 _HEADS = {
@@ -54,12 +54,7 @@ class OnnxNetwork:
                 f"There is no ONNX file '{path}'. tools/export.py and "
                 "tools/quantize.py write one."
             )
-        runtime = import_module("onnxruntime")
-        options = runtime.SessionOptions()
-        options.log_severity_level = 3  # errors alone
-        self._session = runtime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = onnx_session(path)
         inputs = self._session.get_inputs()
         names = [output.name for output in self._session.get_outputs()]
         self._places = [_place_of(name) for name in names]

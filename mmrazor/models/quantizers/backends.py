@@ -1,16 +1,10 @@
 # What runtimes compute in integers, from their documentation and from looking at the
 # graphs that they make of ours. A backend is data: a new one is an entry in the table.
-# ONNX Runtime (1.32, x86 without VNNI) adds products of unsigned activations and signed
-# weights in 16 bits that saturate: a convolution with weights up to 127 was off by 58
-# of 255 steps, and a ResNet-18 that should be 28.4 dB from float was 25.2. Weights
-# written as unsigned around 128 are exact; layers took 1.0 to 1.5 times as long, the
-# ResNet-18 at 160 pixels 40 ms, signed 27, float 66. reduce=True (7 bits) is exact with
-# signed weights, and 24.6 dB from float.
 """Backends: what is quantized, how, and what shares a scale."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from .settings import QuantSettings
@@ -33,7 +27,7 @@ class Backend:
         weight_bits: Numbers of bits that weights may have.
         activation_bits: Numbers of bits that activations may have.
         centred_weights: Whether weights of 8 signed bits are written as unsigned ones
-            around 128, as kernels are not exact otherwise.
+            around 128 on a processor where sums would saturate else.
         opset: Version of ONNX that its models are written in.
     """
 
@@ -103,7 +97,7 @@ BACKENDS = {
             kinds=_LAYERS | {"matmul"} | _JOINS,
             outputs=frozenset({"conv", "matmul"}) | _JOINS,
             shared=frozenset({"cat"}),
-            weight=replace(_WEIGHT, reduce=True),
+            weight=_WEIGHT,
             activation=_UNSIGNED,
             weight_bits=(4, 8),
             activation_bits=(8,),

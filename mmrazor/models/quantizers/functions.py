@@ -89,6 +89,26 @@ def pads_with_zero(args: tuple, kwargs: dict) -> bool:
     return mode != "constant" or not value
 
 
+def pads_images(func: Any, args: tuple, kwargs: dict) -> bool:
+    """Tell whether a call adds zeros around images, as a convolution may itself.
+
+    Example:
+        >>> import torch
+        >>> x = torch.zeros(1, 3, 4, 4)
+        >>> pads_images(functional.pad, (x, [0, 1, 0, 1]), {})
+        True
+        >>> pads_images(functional.pad, (x, [0, 0, 0, 0, 0, 1]), {})  # a channel more
+        False
+    """
+    if getattr(func, "__name__", "") != "pad":
+        return False
+    given = dict(zip(("input", "pad", "mode", "value"), args, strict=False)) | kwargs
+    sizes = given["pad"]
+    constant = given.get("mode", "constant") == "constant" and not given.get("value")
+    inside = len(sizes) <= 2 * (given["input"].dim() - 2)
+    return constant and inside and all(size >= 0 for size in sizes)
+
+
 def num_macs(kind: str, inputs: Sequence[Tensor], output: Tensor) -> int:
     """Return the multiply-accumulates of one call, 0 for kinds that have none.
 

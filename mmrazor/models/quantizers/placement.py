@@ -15,8 +15,9 @@ from torch import nn
 
 from ...core.names import is_inside
 from .backends import Backend
+from .dependence import from_inputs, from_products, to_products
 from .flow import Call, Flow
-from .functions import FUSED, MOVES, WEIGHTED
+from .functions import FUSED, MOVES, WEIGHTED, pads_images
 from .places import Places, Weight
 from .sites import Site, flat_tensors
 
@@ -38,8 +39,8 @@ class _Placing:
         self.places = Places()
         self.moved: dict[int, Site] = {}  # by value, whose output it is
         self.moving = from_inputs(flow)
-        self.made = _from_products(flow, self.moving)
-        self.used = _to_products(flow)
+        self.made = from_products(flow, self.moving)
+        self.used = to_products(flow)
 
     def done(self) -> Places:
         for call in self.flow.calls:
@@ -108,11 +109,17 @@ class _Placing:
         self.moved |= {move.outputs[0]: maker.site for move in moves}
 
     def _moves(self) -> dict[Site, Site]:
-        """Return the sites that always move what one other site has made."""
+        """Return the sites that always move what one other site has made.
+
+        Padding that a runtime leaves to the convolutions behind it is none of them:
+        it does so if nothing stands between.
+        """
         sources: defaultdict[Site, set[Site | None]] = defaultdict(set)
         for call in self.flow.calls:
             if call.kind in MOVES:
-                sources[call.site].add(self.moved.get(call.outputs[0]))
+                source = self.moved.get(call.outputs[0])
+                fused = _is_padding(call, self.flow)
+                sources[call.site].add(None if fused else source)
         found = {site: next(iter(s)) for site, s in sources.items() if len(s) == 1}
         return {site: source for site, source in found.items() if source is not None}
 
@@ -215,31 +222,10 @@ def _end_of(call: Call, flow: Flow) -> Call:
         call = following
 
 
-def from_inputs(flow: Flow) -> set[int]:
-    """Return the values that depend on the input of the model."""
-    given = {value for call in flow.calls for value in call.inputs}
-    found = given - flow.makers.keys() - flow.names.keys()
-    for call in flow.calls:
-        if any(value in found for value in call.inputs):
-            found.update(call.outputs)
-    return found
-
-
-def _from_products(flow: Flow, moving: set[int]) -> set[int]:
-    """Return the values that are computed from results of layers with weights."""
-    found: set[int] = set()
-    for call in flow.calls:
-        weighted = call.kind in WEIGHTED and call.inputs[0] in moving
-        if weighted or any(value in found for value in call.inputs):
-            found.update(call.outputs)
-    return found
-
-
-def _to_products(flow: Flow) -> set[int]:
-    """Return the values that layers with weights or products are computed from."""
-    found: set[int] = set()
-    for call in reversed(flow.calls):
-        product = call.kind in WEIGHTED or call.kind == "matmul"
-        if product or any(value in found for value in call.outputs):
-            found.update(call.inputs)
-    return found
+def _is_padding(call: Call, flow: Flow) -> bool:
+    """Tell whether a call pads images that convolutions alone read."""
+    if not pads_images(call.func, call.args, call.kwargs):
+        return False
+    users = flow.users.get(call.outputs[0], [])
+    alone = call.outputs[0] not in flow.results
+    return alone and all(one.kind == "conv" and place == 0 for one, place in users)

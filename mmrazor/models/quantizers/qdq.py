@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .processor import sums_saturate
 from .settings import QuantSettings
 from .steps import Step
 
@@ -177,6 +178,7 @@ def _written(quantizer: Any) -> dict[Any, Step]:
     steps: dict[Any, Step] = quantizer.steps()
     for site, source in quantizer.places.moved.items():
         steps.setdefault(site, Step()).output = quantizer.step_at(source).output
+    centred = quantizer.backend.centred_weights and sums_saturate()
     made: dict[int, ActivationQDQ] = {}
 
     def pair(module: nn.Module) -> ActivationQDQ:
@@ -192,7 +194,6 @@ def _written(quantizer: Any) -> dict[Any, Step]:
         one_scale = (site, 0) not in quantizer.places.mixed
         if site.kind == "linear" and given is not None and one_scale:
             step.bias = _bias(given, step.weight)
-        centred = quantizer.backend.centred_weights
         step.weight = WeightQDQ(step.weight, step.axis, centred)
     return steps
 

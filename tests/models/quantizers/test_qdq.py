@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from mmrazor.apis.onnx import export_onnx
-from mmrazor.models.quantizers import Quantizer
+from mmrazor.models.quantizers import Quantizer, qdq
+from mmrazor.models.quantizers.processor import sums_saturate
 from mmrazor.models.quantizers.qdq import (
     ActivationQDQ,
     BiasQDQ,
@@ -135,12 +136,13 @@ def test_onnx_runtime_computes_in_integers(toy):
 @pytest.mark.parametrize("toy", ON_IMAGES)
 def test_weights_are_integers_and_nothing_of_them_is_float(toy):
     one = written(toy)
-    found = [a for a in one.constants() if a.dtype == np.uint8]
+    shift, dtype = (128, np.uint8) if sums_saturate() else (0, np.int8)
+    found = [a for a in one.constants() if a.dtype == dtype]
     for site, integers in zip(one.quantizer.layers(), found, strict=True):
         weight = one.net.get_parameter(one.quantizer.places.weights[site].name)
         quantizer = one.quantizer.step_at(site).weight
-        wanted = quantizer.quantized_(weight) + 128  # unsigned, around 128
-        assert np.array_equal(integers, wanted.numpy().astype(np.uint8))
+        wanted = quantizer.quantized_(weight) + shift
+        assert np.array_equal(integers, wanted.numpy().astype(dtype))
     floats = [a for a in one.held.values() if a.dtype == np.float32]
     assert max(a.size for a in floats) <= 12  # scales and biases
 
@@ -179,6 +181,27 @@ def test_pooling_before_a_sum_runs_in_integers():
     assert torch.equal(one(one.x), one.net(one.x))
 
 
+class Padded(nn.Module):
+    """Padding before convolutions that do none, and before pooling."""
+
+    def __init__(self):
+        super().__init__()
+        self.pad, self.one = nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 4, 3)
+        self.two, self.last = nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x):
+        x = self.two(self.pad(self.one(x).relu())).relu()
+        return self.last(nn.functional.max_pool2d(nn.functional.pad(x, (1, 1)), 2))
+
+
+def test_padding_is_a_part_of_the_convolution_behind_it():
+    torch.manual_seed(0)
+    one = Written(Padded().eval(), images())
+    assert one.runs["QLinearConv"] == 3, one.runs
+    assert one.nodes["Pad"] == one.runs["Pad"] == 1  # that before the pooling
+    assert (one(one.x) - one.net(one.x)).abs().max() <= step_of_output(one) * 1.001
+
+
 class Saturated(nn.Module):
     """Pairs of products that 16 bits do not hold."""
 
@@ -191,13 +214,17 @@ class Saturated(nn.Module):
         return self.conv(x)
 
 
-def test_large_weights_are_exact():
+@pytest.mark.parametrize("saturates", {sums_saturate(), True})
+def test_large_weights_are_exact(monkeypatch, saturates):
     # Two products of 255 and 127 are 64770. Kernels for AVX2 add pairs in 16 bits, up
-    # to 32767, if weights are signed.
+    # to 32767, if weights are signed; those around 128 are exact everywhere.
+    monkeypatch.setattr(qdq, "sums_saturate", lambda: saturates)
     x = torch.full((1, 8, 4, 4), 1.0)
     one = Written(Saturated(), x)
     assert torch.allclose(one.net(x), torch.full((1, 4, 2, 2), 72.0))
     assert torch.allclose(one(x), torch.full((1, 4, 2, 2), 72.0))
+    weights = [a for a in one.constants() if a.ndim == 4]
+    assert [a.dtype for a in weights] == [np.uint8 if saturates else np.int8]
 
 
 @pytest.mark.slow

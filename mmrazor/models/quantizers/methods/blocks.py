@@ -9,8 +9,8 @@ from fnmatch import fnmatch
 from torch import nn
 
 from ....core.names import is_inside
+from ..dependence import from_inputs
 from ..flow import Flow
-from ..placement import from_inputs
 from .layers import LayerCall, WeightLayer
 
 
