@@ -79,12 +79,13 @@ class Block(nn.Module):
         self.bn1 = _norm(width)
         self.project_conv = nn.Conv2d(width, outs, 1, bias=False)
         self.bn2 = _norm(outs)
+        self.relu = nn.ReLU6()
         self.expands, self.adds = expansion > 1, stride == 1 and ins == outs
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features, ``(B, outs, H / stride, W / stride)``."""
-        features = F.relu6(self.bn0(self.expand_conv(x))) if self.expands else x
-        features = F.relu6(self.bn1(self.depthwise_conv(self.pad(features))))
+        features = self.relu(self.bn0(self.expand_conv(x))) if self.expands else x
+        features = self.relu(self.bn1(self.depthwise_conv(self.pad(features))))
         features = self.bn2(self.project_conv(features))
         return features + x if self.adds else features
 
@@ -102,6 +103,7 @@ class Lite(BaseModel):
         self.pad = SamePad(3, 2)
         self.conv_stem = nn.Conv2d(3, 32, 3, 2, bias=False)
         self.bn0 = _norm(32)
+        self.relu = nn.ReLU6()
         blocks, ins = [], 32
         for place, (number, kernel, stride, expansion, outs) in enumerate(STAGES):
             outs = _rounded(outs * width)
@@ -120,10 +122,15 @@ class Lite(BaseModel):
         self, inputs: Tensor, labels: Tensor | None = None, mode: str = "tensor"
     ) -> Any:
         """Return logits ``(B, 1000)``, or the loss."""
-        x = F.relu6(self.bn0(self.conv_stem(self.pad(inputs))))
-        x = F.relu6(self.bn1(self.conv_head(self.blocks(x))))
-        logits = self.fc(x.mean((2, 3)))
+        logits = self.logits(inputs)
         return {"loss": F.cross_entropy(logits, labels)} if mode == "loss" else logits
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits of images, ``(B, 1000)``."""
+        x = self.relu(self.bn0(self.conv_stem(self.pad(x))))
+        x = self.relu(self.bn1(self.conv_head(self.blocks(x))))
+        result: Tensor = self.fc(x.mean((2, 3)))
+        return result
 
 
 def _rounded(channels: float) -> int:

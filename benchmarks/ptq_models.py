@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 import torchvision
-from efficientnet_lite import lite
+from efficientnet_lite import Lite, lite
 from photos import photos
 from torch import Tensor, nn
 
@@ -34,6 +34,22 @@ class Subject:
     logits: Tensor
 
 
+class Plain(nn.Module):
+    """EfficientNet-Lite that gives logits alone, as FX mode cannot trace a choice.
+
+    Args:
+        model: The network.
+    """
+
+    def __init__(self, model: Lite) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of images, ``(B, 1000)``."""
+        return self.model.logits(x)
+
+
 def subject(name: str, downloads: Path) -> Subject:
     """Return a model: EfficientNet-Lite0 as trained, or ResNet-18 with random weights.
 
@@ -44,7 +60,7 @@ def subject(name: str, downloads: Path) -> Subject:
     torch.manual_seed(0)
     images, _ = photos(downloads)
     if name == "lite0":
-        model: nn.Module = lite(0, downloads)
+        model: nn.Module = Plain(lite(0, downloads))
     else:
         model = torchvision.models.resnet18(weights=None)
     model.eval()

@@ -6,25 +6,26 @@ float and quantized, in the same runtime.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import warnings
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
+from ptq_latency import Logits
 from ptq_models import Subject
+from ptq_sessions import RUNTIMES, openvino
 from torch import Tensor, nn
 
 from mmrazor.apis.onnx import export_onnx
 from mmrazor.models.quantizers import Quantizer, calibrate_
 
-Logits = Callable[[Tensor], Tensor]
 _BATCH = 8
 
 
-class Side:
+class Side(ABC):
     """What every side is; ``quantize`` is timed and may be called several times.
 
     Args:
@@ -32,16 +33,18 @@ class Side:
         folder: For files.
     """
 
+    runtime: ClassVar[str]
+
     def __init__(self, case: Subject, folder: Path) -> None:
         self.case, self.folder = case, folder
 
+    @abstractmethod
     def quantize(self) -> Any:
         """Return what was quantized, calibrated, and can be run."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sessions(self, quantized: Any) -> tuple[Logits, Logits]:
         """Return the float and the quantized model, ready to run."""
-        raise NotImplementedError
 
     def float_onnx(self) -> Path:
         """Return the float model as an ONNX file."""
@@ -51,43 +54,51 @@ class Side:
         return path
 
 
-class Ours(Side):
+class FileSide(Side):
+    """A side whose models are files."""
+
+    @abstractmethod
+    def written(self, quantized: Any) -> Path:
+        """Return the file of a quantized model."""
+
+    def sessions(self, quantized: Any) -> tuple[Logits, Logits]:
+        """Open both files."""
+        opened = RUNTIMES[self.runtime]
+        return opened(self.float_onnx()), opened(self.written(quantized))
+
+
+class Ours(FileSide):
     """This library, for ONNX Runtime."""
 
-    backend = "onnxruntime"
+    runtime = "ONNX Runtime"
+    backend: ClassVar[str] = "onnxruntime"
 
     def quantize(self) -> Any:
         """Quantize a fresh copy of the model."""
-        model = _copy(self.case.model)
+        model = copy.deepcopy(self.case.model)
         quantizer = Quantizer(self.backend)
         quantizer.prepare_(model, self.case.calibration[:1])
         calibrate_(model, quantizer, self.case.calibration.split(_BATCH))
-        return model, quantizer
+        return model
 
-    def sessions(self, quantized: Any) -> tuple[Logits, Logits]:
-        """Export it, and open both files in the runtime."""
-        model, _ = quantized
-        path = self.folder / f"{self.case.name}_{self.backend}.onnx"
-        export_onnx(model, self.case.images[:1], path, opset=21, tolerance=1.0)
-        return self.opened(self.float_onnx()), self.opened(path)
-
-    def opened(self, path: Path) -> Logits:
-        """Return a file opened in ONNX Runtime."""
-        return onnxruntime_session(path)
+    def written(self, quantized: Any) -> Path:
+        """Export it."""
+        path = self.folder / f"{self.case.name}_ours_{self.backend}.onnx"
+        export_onnx(quantized, self.case.images[:1], path, tolerance=1.0)
+        return path
 
 
 class OursOpenVINO(Ours):
     """This library, for OpenVINO."""
 
+    runtime = "OpenVINO"
     backend = "openvino"
 
-    def opened(self, path: Path) -> Logits:
-        """Return a file opened in OpenVINO."""
-        return openvino_session(openvino().Core().read_model(path))
 
-
-class OnnxRuntime(Side):
+class OnnxRuntime(FileSide):
     """ONNX Runtime's static quantizer: pairs, weights by channel."""
+
+    runtime = "ONNX Runtime"
 
     def quantize(self) -> Any:
         """Quantize the ONNX file."""
@@ -101,18 +112,19 @@ class OnnxRuntime(Side):
             def get_next(self) -> Any:
                 return next(images, None)
 
-        tools.quantize_static(
-            source, path, Reader(), per_channel=True, op_types_to_quantize=None
-        )
+        tools.quantize_static(source, path, Reader(), per_channel=True)
         return path
 
-    def sessions(self, quantized: Any) -> tuple[Logits, Logits]:
-        """Open both files."""
-        return onnxruntime_session(self.float_onnx()), onnxruntime_session(quantized)
+    def written(self, quantized: Any) -> Path:
+        """Return the file, which is written already."""
+        path: Path = quantized
+        return path
 
 
-class NNCF(Side):
+class NNCF(FileSide):
     """NNCF on OpenVINO's own graph."""
+
+    runtime = "OpenVINO"
 
     def quantize(self) -> Any:
         """Quantize the graph read from the float ONNX file."""
@@ -121,14 +133,17 @@ class NNCF(Side):
         model = openvino().Core().read_model(self.float_onnx())
         return nncf.quantize(model, nncf.Dataset(images), subset_size=len(images))
 
-    def sessions(self, quantized: Any) -> tuple[Logits, Logits]:
-        """Compile both."""
-        plain = openvino().Core().read_model(self.float_onnx())
-        return openvino_session(plain), openvino_session(quantized)
+    def written(self, quantized: Any) -> Path:
+        """Save the graph."""
+        path = self.folder / f"{self.case.name}_nncf.xml"
+        openvino().save_model(quantized, path, compress_to_fp16=False)
+        return path
 
 
 class PT2E(Side):
     """torchao's PT2E with the X86 quantizer: strict export, compiled by Inductor."""
+
+    runtime = "Inductor"
 
     def quantize(self) -> Any:
         """Export, observe, convert."""
@@ -156,6 +171,8 @@ class PT2E(Side):
 class FX(Side):
     """torch's FX mode; its quantized layers run as they are."""
 
+    runtime = "torch, eager"
+
     def quantize(self) -> Any:
         """Trace, observe, convert."""
         tools = importlib.import_module("torch.ao.quantization")
@@ -164,7 +181,7 @@ class FX(Side):
             warnings.simplefilter("ignore")
             mapping = tools.get_default_qconfig_mapping("x86")
             example = (self.case.images[:1],)
-            prepared = fx.prepare_fx(_copy(self.case.model), mapping, example)
+            prepared = fx.prepare_fx(copy.deepcopy(self.case.model), mapping, example)
             with torch.no_grad():
                 for batch in self.case.calibration.split(_BATCH):
                     prepared(batch)
@@ -177,36 +194,12 @@ class FX(Side):
 
 SIDES: dict[str, type[Side]] = {
     "ours, ONNX Runtime": Ours,
-    "ours, OpenVINO": OursOpenVINO,
     "ONNX Runtime's static": OnnxRuntime,
+    "ours, OpenVINO": OursOpenVINO,
     "NNCF, OpenVINO": NNCF,
     "torchao PT2E X86, Inductor": PT2E,
     "torch FX": FX,
 }
-
-
-def openvino() -> Any:
-    """Return the package."""
-    return importlib.import_module("openvino")
-
-
-def onnxruntime_session(path: Path) -> Logits:
-    """Open a file in ONNX Runtime, on one thread."""
-    runtime = importlib.import_module("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    session = runtime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"]
-    )
-    name = session.get_inputs()[0].name
-    return lambda image: torch.from_numpy(session.run(None, {name: image.numpy()})[0])
-
-
-def openvino_session(model: Any) -> Logits:
-    """Compile a model for OpenVINO's CPU, on one thread."""
-    options = {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino().Core().compile_model(model, "CPU", options)
-    return lambda image: torch.from_numpy(np.array(compiled(image.numpy())[0]))
 
 
 def _compiled(model: nn.Module) -> Logits:
@@ -220,10 +213,6 @@ def _eager(model: Any) -> Logits:
         return result
 
     return logits
-
-
-def _copy(model: nn.Module) -> nn.Module:
-    return importlib.import_module("copy").deepcopy(model)
 
 
 def _input_name(path: Path) -> str:

@@ -2,7 +2,8 @@
 
 The same images, one thread, each side in a process of its own. Timed are making a
 quantized model of a float one (for runtimes of their own: of its ONNX file), and one
-image in the runtime, against the float model in the same runtime.
+image in the runtime, against the float model in the same runtime. Then all files for
+one runtime take turns in one process.
 
     python benchmarks/ptq_vs_peers.py
     python benchmarks/ptq_vs_peers.py --models lite0 --turns 5
@@ -24,13 +25,14 @@ from statistics import median
 from typing import Any
 
 import torch
+from ptq_latency import latencies, ratio, times_in_turns
 from ptq_models import MODELS, subject
-from ptq_sides import SIDES, Logits
+from ptq_report import goals_met, table_of
+from ptq_sessions import RUNTIMES
+from ptq_sides import SIDES, FileSide
 from report import write_json
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
-from torch import Tensor
 
 from mmrazor.models.quantizers import sqnr_db
 
@@ -39,55 +41,58 @@ REQUIREMENTS = Path(__file__).with_name("peers_ptq.txt")
 
 def measured(model: str, side: str, args: argparse.Namespace) -> dict[str, Any]:
     """Measure one side in this process."""
-    torch.set_num_threads(1)
-    sys.path.append(str(args.peer))
     case = subject(model, args.data_root / "downloads")
-    with tempfile.TemporaryDirectory() as folder:
-        one = SIDES[side](case, Path(folder))
-        one.float_onnx()
-        seconds = []
-        for _ in range(args.turns):
-            begin = time.perf_counter()
-            quantized = one.quantize()
-            seconds.append(time.perf_counter() - begin)
-        plain, small = one.sessions(quantized)
-        logits = torch.cat([small(image[None]) for image in case.images])
-        float_ms, int8_ms, ratio = latencies(plain, small, case.images[:1], args.turns)
+    one = SIDES[side](case, args.folder)
+    one.float_onnx()
+    seconds = []
+    for _ in range(args.turns):
+        begin = time.perf_counter()
+        quantized = one.quantize()
+        seconds.append(time.perf_counter() - begin)
+    plain, small = one.sessions(quantized)
+    logits = torch.cat([small(image[None]) for image in case.images])
     same = (logits.argmax(1) == case.logits.argmax(1)).double().mean()
     return {
         "quantize_s": round(median(seconds), 3),
-        "float_ms": round(float_ms, 2),
-        "int8_ms": round(int8_ms, 2),
-        "speed_up": round(ratio, 3),
+        **latencies(plain, small, case.images[:1], 10 * args.turns),
         "sqnr_db": round(sqnr_db(case.logits, logits), 2),
         "agreement": round(float(same), 3),
+        "file": f"{one.written(quantized)}" if isinstance(one, FileSide) else None,
     }
 
 
-def latencies(
-    plain: Logits, small: Logits, image: Tensor, turns: int
-) -> tuple[float, float, float]:
-    """Return both medians in milliseconds, and the median ratio of the turns."""
-    for _ in range(5):
-        plain(image), small(image)
-    times: list[tuple[float, float]] = []
-    for _ in range(10 * turns):
-        pair = []
-        for side in (plain, small):
-            begin = time.perf_counter()
-            side(image)
-            pair.append(1e3 * (time.perf_counter() - begin))
-        times.append((pair[0], pair[1]))
-    ratio = median(first / second for first, second in times)
-    return median(t[0] for t in times), median(t[1] for t in times), ratio
+def beside(model: str, runtime: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Let the files of all sides for one runtime take turns in this process."""
+    case = subject(model, args.data_root / "downloads")
+    opened = {side: RUNTIMES[runtime](Path(path)) for side, path in args.files}
+    times = times_in_turns(opened, case.images[:1], 20 * args.turns)
+    first = next(iter(opened))
+    return {
+        "int8_ms": {side: round(median(ms), 3) for side, ms in times.items()},
+        "ours_over": {
+            side: round(ratio(times, first, side), 3)
+            for side in opened
+            if side != first
+        },
+    }
 
 
-def in_process(model: str, side: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Measure one side in a process of its own; what goes wrong is a result too."""
-    command = [sys.executable, __file__, "--worker", model, side]
+def in_process(
+    kind: str, model: str, name: str, args: argparse.Namespace, *extra: str
+) -> dict[str, Any]:
+    """Measure in a process of its own; what goes wrong is a result too.
+
+    Args:
+        kind: ``side`` or ``runtime``.
+        model: Name of the model.
+        name: Of the side or the runtime.
+        args: Options.
+        extra: More arguments of the process.
+    """
+    command = [sys.executable, __file__, "--worker", kind, model, name, *extra]
     command += ["--turns", str(args.turns), "--peer", str(args.peer)]
-    command += ["--data-root", str(args.data_root)]
-    found: dict[str, Any] = {"model": model, "side": side}
+    command += ["--data-root", str(args.data_root), "--folder", str(args.folder)]
+    found: dict[str, Any] = {"model": model, kind: name}
     try:
         done = subprocess.run(
             command,
@@ -105,20 +110,22 @@ def in_process(model: str, side: str, args: argparse.Namespace) -> dict[str, Any
     return {**found, **json.loads(done.stdout.strip().splitlines()[-1])}
 
 
-def table_of(results: list[dict[str, Any]]) -> Table:
-    """Return the results for people."""
-    table = Table(title="int8 after training, one thread, one image")
-    table.add_column("model")
-    table.add_column("side", overflow="fold")
-    names = ("quantize_s", "float_ms", "int8_ms", "speed_up", "sqnr_db", "agreement")
-    for name in names:
-        table.add_column(name, justify="right")
-    for one in results:
-        if "failed" in one:
-            table.add_row(one["model"], one["side"], one["failed"])
-        else:
-            table.add_row(one["model"], one["side"], *(f"{one[n]:g}" for n in names))
-    return table
+def compared(
+    model: str, results: list[dict[str, Any]], args: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Compare the files of each runtime that has those of several sides."""
+    found = []
+    for runtime in RUNTIMES:
+        files = [
+            f"{one['side']}={one['file']}"
+            for one in results
+            if one["model"] == model and SIDES[one["side"]].runtime == runtime
+            if one.get("file")
+        ]
+        if len(files) > 1:
+            extra = ["--files", *files]
+            found.append(in_process("runtime", model, runtime, args, *extra))
+    return found
 
 
 def install(folder: Path) -> None:
@@ -130,8 +137,8 @@ def install(folder: Path) -> None:
     subprocess.run(command, check=True, stdout=sys.stderr)
 
 
-def main() -> int:
-    """Run the benchmark; return the exit code."""
+def options() -> argparse.ArgumentParser:
+    """Return what reads the options."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -149,22 +156,41 @@ def main() -> int:
     parser.add_argument(
         "--limit", type=float, default=900, help="for each process, s; default: 900"
     )
-    parser.add_argument("--worker", nargs=2, metavar=("MODEL", "SIDE"))
-    args = parser.parse_args()
+    inner = parser.add_argument_group("of the processes that it starts")
+    inner.add_argument("--worker", nargs=3, metavar=("KIND", "MODEL", "NAME"))
+    inner.add_argument("--folder", type=Path)
+    inner.add_argument("--files", nargs="+", type=lambda text: text.split("=", 1))
+    return parser
+
+
+def main() -> int:
+    """Run the benchmark; return the exit code."""
+    args = options().parse_args()
     args.turns = max(args.turns, 15) if args.full else args.turns
     args.peer = args.peer.resolve()
     if args.worker:
-        sys.stdout.write(json.dumps(measured(*args.worker, args)) + "\n")
+        torch.set_num_threads(1)
+        sys.path.append(str(args.peer))
+        kind, model, name = args.worker
+        found = (measured if kind == "side" else beside)(model, name, args)
+        sys.stdout.write(json.dumps(found) + "\n")
         return 0
     install(args.peer)
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
-    pairs = [(model, side) for model in args.models for side in args.sides]
-    results = []
-    for model, side in track(pairs, "sides", console=console):
-        results.append(in_process(model, side, args))
-        console.print(json.dumps(results[-1]), soft_wrap=True, highlight=False)
+    results, pairs = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        args.folder = Path(folder)
+        cases = [(model, side) for model in args.models for side in args.sides]
+        for model, side in track(cases, "sides", console=console):
+            results.append(in_process("side", model, side, args))
+            console.print(json.dumps(results[-1]), soft_wrap=True, highlight=False)
+        for model in track(args.models, "in turns", console=console):
+            pairs += compared(model, results, args)
+    for one in results:
+        one.pop("file", None)
     console.print(table_of(results))
-    write_json({"benchmark": "ptq_vs_peers", "turns": args.turns, "results": results})
+    summary = {"results": results, "beside": pairs, "goals": goals_met(results, pairs)}
+    write_json({"benchmark": "ptq_vs_peers", "turns": args.turns, **summary})
     return 0
 
 

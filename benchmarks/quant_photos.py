@@ -6,7 +6,7 @@ how far its logits are. int8 models are run in ONNX Runtime, and in OpenVINO if
 ``--peer`` names a folder that holds it.
 
     python benchmarks/quant_photos.py
-    python benchmarks/quant_photos.py --numbers 0 --variants "int8" "int4, GPTQ"
+    python benchmarks/quant_photos.py --numbers 0 --variants "int8" "int4 weights, GPTQ"
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from typing import Any
 import torch
 from efficientnet_lite import SCALES, lite
 from photos import photos, views
-from ptq_sides import onnxruntime_session, openvino_session
-from ptq_vs_peers import latencies
+from ptq_latency import latencies
+from ptq_sessions import RUNTIMES
+from quant_photos_report import picture, table_of
 from quant_photos_variants import VARIANTS, Variant
 from report import write_json
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from torch import Tensor, nn
 
 from mmrazor.apis.onnx import export_onnx
@@ -47,6 +47,10 @@ class Images:
         chosen = torch.arange(len(every)) % 3 == 0
         self.calibration, self.views = every[chosen], every[~chosen]
 
+    def judged(self) -> Tensor:
+        """Return what is judged on, the photos first."""
+        return torch.cat([self.photos, self.views])
+
 
 @torch.no_grad()
 def logits_of(model: nn.Module, images: Tensor) -> Tensor:
@@ -54,11 +58,17 @@ def logits_of(model: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([model(batch) for batch in images.split(_BATCH)])
 
 
-def quantized(model: nn.Module, variant: Variant, images: Images) -> Quantizer:
-    """Quantize a model in place."""
+def quantized(model: nn.Module, variant: Variant, calibration: Tensor) -> Quantizer:
+    """Quantize a model in place.
+
+    Args:
+        model: The model.
+        variant: How.
+        calibration: Images, shape ``(B, 3, H, W)``.
+    """
     quantizer = Quantizer(**variant.quantizer)
-    quantizer.prepare_(model, images.calibration[:1])
-    batches = list(images.calibration.split(_BATCH))
+    quantizer.prepare_(model, calibration[:1])
+    batches = list(calibration.split(_BATCH))
     methods: list[Any] = [MODELS.build(dict(cfg)) for cfg in variant.methods]
     for method in methods:
         if method.before_calibration:
@@ -75,18 +85,18 @@ def measured(number: int, variant: Variant, args: argparse.Namespace) -> dict[st
     downloads = args.data_root / "downloads"
     images = Images(downloads, SCALES[number][2])
     model = lite(number, downloads)
-    every = torch.cat([images.photos, images.views])
-    plain = logits_of(model, every)
+    plain = logits_of(model, images.judged())
     torch.manual_seed(0)
     begin = time.perf_counter()
-    quantizer = quantized(model, variant, images)
+    quantizer = quantized(model, variant, images.calibration)
     seconds = time.perf_counter() - begin
-    found = {"seconds": round(seconds, 1)}
+    found: dict[str, Any] = {"seconds": round(seconds, 1)}
     report = quant_report(model, quantizer)
     found |= {"bytes": report.quantized_bytes, "share": report.quantized_share}
-    found |= scores(plain, logits_of(model, every), images.labels)
+    logits = logits_of(model, images.judged())
+    found |= scores(plain, logits, images.labels)
     if variant.runtimes:
-        found |= in_runtimes(number, model, images, plain, args)
+        found |= in_runtimes(lite(number, downloads), model, images, plain, args)
     return {"model": f"lite{number}", "variant": variant.name, **found}
 
 
@@ -103,61 +113,50 @@ def scores(plain: Tensor, logits: Tensor, labels: Tensor) -> dict[str, Any]:
 
 
 def in_runtimes(
-    number: int,
-    model: nn.Module,
+    whole: nn.Module,
+    small: nn.Module,
     images: Images,
     plain: Tensor,
     args: argparse.Namespace,
 ) -> dict[str, Any]:
-    """Run float and int8 files in the runtimes that are there."""
-    every = torch.cat([images.photos, images.views])
+    """Run float and int8 files in the runtimes that are there.
+
+    Args:
+        whole: The float network.
+        small: The quantized one.
+        images: To judge on.
+        plain: Logits of the float network.
+        args: Options.
+    """
+    expected = logits_of(small, images.judged()).argmax(1)
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
-        small, whole = Path(name) / "int8.onnx", Path(name) / "float.onnx"
+        files = Path(name) / "float.onnx", Path(name) / "int8.onnx"
         image = images.photos[:1]
-        export_onnx(model, image, small, opset=21, tolerance=1.0)
-        export_onnx(lite(number, args.data_root / "downloads"), image, whole, opset=21)
-        found["onnx_bytes"] = [path.stat().st_size for path in (whole, small)]
-        runtimes: dict[str, Any] = {"onnxruntime": onnxruntime_session}
-        if args.peer is not None:
-            sys.path.append(str(args.peer))
-            runtimes["openvino"] = lambda path: openvino_session(str(path))
-        for runtime, opened in runtimes.items():
-            before, after = opened(whole), opened(small)
-            logits = torch.cat([after(one[None]) for one in every])
-            ms = latencies(before, after, image, args.turns)
+        for model, path in zip((whole, small), files, strict=True):
+            export_onnx(model, image, path, opset=21, tolerance=1.0)
+        found["onnx_bytes"] = [path.stat().st_size for path in files]
+        for runtime in RUNTIMES if args.peer else ["ONNX Runtime"]:
+            before, after = map(RUNTIMES[runtime], files)
+            logits = torch.cat([after(one[None]) for one in images.judged()])
+            same = (logits.argmax(1) == expected).double().mean().item()
             found[runtime] = {
                 **scores(plain, logits, images.labels),
-                "float_ms": round(ms[0], 2),
-                "int8_ms": round(ms[1], 2),
-                "speed_up": round(ms[2], 3),
-                "agrees_with_torch": round(
-                    (logits.argmax(1) == logits_of(model, every).argmax(1))
-                    .double()
-                    .mean()
-                    .item(),
-                    3,
-                ),
+                **latencies(before, after, image, 10 * args.turns),
+                "agrees_with_torch": round(same, 3),
             }
     return found
 
 
-def table_of(results: list[dict[str, Any]]) -> Table:
-    """Return the results for people."""
-    table = Table(title="quantized after training, no labels")
-    table.add_column("model")
-    table.add_column("variant", overflow="fold")
-    names = ("bytes", "top1", "photos_agree", "views_agree", "sqnr_db", "seconds")
-    for name in names:
-        table.add_column(name, justify="right")
-    for one in results:
-        table.add_row(one["model"], one["variant"], *(f"{one[n]:g}" for n in names))
-        for runtime in ("onnxruntime", "openvino"):
-            if runtime in one:
-                inside = one[runtime]
-                shown = [f"{inside[n]:g}" for n in names[1:-1]]
-                table.add_row("", f"  in {runtime}", f"x{inside['speed_up']:g}", *shown)
-    return table
+def runs_of(args: argparse.Namespace) -> list[tuple[int, Variant]]:
+    """Return which variants are tried on which networks."""
+    names = args.variants or list(VARIANTS)
+    return [
+        (number, VARIANTS[name])
+        for number in args.numbers
+        for name in names
+        if args.variants or number in VARIANTS[name].networks
+    ]
 
 
 def main() -> int:
@@ -171,23 +170,23 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help="at least 15 turns")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument(
+        "--picture", type=Path, default=Path("work_dirs") / "quant_photos.png"
+    )
+    parser.add_argument(
         "--peer", type=Path, help="folder with OpenVINO, as ptq_vs_peers.py fills it"
     )
     args = parser.parse_args()
     args.turns = max(args.turns, 15) if args.full else args.turns
+    if args.peer:
+        sys.path.append(str(args.peer))
     torch.set_num_threads(1)
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
-    runs = [
-        (number, variant)
-        for number in args.numbers
-        for name, variant in VARIANTS.items()
-        if (name in args.variants if args.variants else not number or variant.runtimes)
-    ]
     results = []
-    for number, variant in track(runs, "variants", console=console):
+    for number, variant in track(runs_of(args), "variants", console=console):
         results.append(measured(number, variant, args))
         console.print(json.dumps(results[-1]), soft_wrap=True, highlight=False)
     console.print(table_of(results))
+    picture(results, args.picture)
     write_json({"benchmark": "quant_photos", "results": results})
     return 0
 

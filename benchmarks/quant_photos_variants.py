@@ -16,48 +16,52 @@ class Variant:
         quantizer: Arguments of the Quantizer.
         methods: Configs of post-training methods.
         runtimes: Whether it is run in other runtimes too.
+        networks: Numbers of the networks it is tried on unless told otherwise.
     """
 
     name: str
     quantizer: Mapping[str, Any] = field(default_factory=dict)
     methods: Sequence[Mapping[str, Any]] = ()
     runtimes: bool = False
+    networks: Sequence[int] = (0,)
 
 
+_ALL = (0, 1, 2)
 _BY_TENSOR = dict(weight=dict(granularity="tensor"))
-_INT4 = dict(
-    backend="generic",
-    weight=dict(bits=4, observer=dict(type="MSEObserver")),
-    activation=False,
-)
+_NAIVE = dict(backend="generic", weight=dict(bits=4), activation=False)
+_INT4 = {**_NAIVE, "weight": dict(bits=4, observer=dict(type="MSEObserver"))}
 _STEPS = dict(iterations=1000)
+_EQUALIZED = dict(type="mmrazor.CrossLayerEqualization")
+_AS_RELU = {**_EQUALIZED, "replace_relu6": True}
+_CORRECTED = dict(type="mmrazor.BiasCorrection")
 
 
-def _int4(name: str, *methods: Mapping[str, Any]) -> Variant:
-    return Variant(name, _INT4, methods)
+def _by_tensor(name: str, *methods: Mapping[str, Any]) -> Variant:
+    return Variant(f"int8 by tensor{name}", _BY_TENSOR, methods)
+
+
+def _int4(
+    name: str, *methods: Mapping[str, Any], networks: Sequence[int] = (0,)
+) -> Variant:
+    return Variant(f"int4 weights, {name}", _INT4, methods, networks=networks)
 
 
 VARIANTS = {
     variant.name: variant
     for variant in (
-        Variant("int8", runtimes=True),
-        Variant("int8 by tensor", _BY_TENSOR),
-        Variant(
-            "int8 by tensor, equalized",
-            _BY_TENSOR,
-            [dict(type="mmrazor.CrossLayerEqualization")],
-        ),
-        Variant(
-            "int8 by tensor, equalized, bias corrected",
-            _BY_TENSOR,
-            [dict(type="mmrazor.CrossLayerEqualization"), dict(type="BiasCorrection")],
-        ),
-        _int4("int4 weights, to nearest"),
-        _int4("int4 weights, bias corrected", dict(type="mmrazor.BiasCorrection")),
-        _int4("int4 weights, GPTQ", dict(type="mmrazor.GPTQ")),
-        _int4("int4 weights, AdaRound", dict(type="mmrazor.AdaRound", **_STEPS)),
+        Variant("int8", runtimes=True, networks=_ALL),
+        _by_tensor(""),
+        _by_tensor(", equalized", _EQUALIZED),
+        _by_tensor(", ReLU, equalized", _AS_RELU),
+        _by_tensor(", equalized, bias corrected", _EQUALIZED, _CORRECTED),
+        _by_tensor(", ReLU, equalized, bias corrected", _AS_RELU, _CORRECTED),
+        Variant("int4 weights, min-max, to nearest", _NAIVE, networks=_ALL),
+        _int4("to nearest", networks=_ALL),
+        _int4("bias corrected", _CORRECTED),
+        _int4("GPTQ", dict(type="mmrazor.GPTQ"), networks=_ALL),
+        _int4("AdaRound", dict(type="mmrazor.AdaRound", **_STEPS)),
         _int4(
-            "int4 weights, BRECQ", dict(type="mmrazor.BlockReconstruction", **_STEPS)
+            "BRECQ", dict(type="mmrazor.BlockReconstruction", **_STEPS), networks=_ALL
         ),
     )
 }
