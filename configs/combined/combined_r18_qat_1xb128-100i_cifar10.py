@@ -4,7 +4,7 @@
 # python tools/train.py configs/combined/combined_r18_dense_1xb128-5e_cifar10.py
 # python tools/train.py configs/combined/combined_r18_prune_1xb128-1e_cifar10.py
 # python tools/train.py configs/combined/combined_r18_distill_1xb128-2e_cifar10.py
-# python tools/train.py configs/combined/combined_r18_qat_1xb128-1e_cifar10.py
+# python tools/train.py configs/combined/combined_r18_qat_1xb128-100i_cifar10.py
 # Expected: the row of the network in 8 bits in README.md.
 _base_ = './combined_r18_distill_1xb128-2e_cifar10.py'
 model = dict(
@@ -24,12 +24,13 @@ model = dict(
 optim_wrapper = dict(
     optimizer=dict(
         _delete_=True, type='SGD', lr=0.005, momentum=0.9, weight_decay=5e-4))
-param_scheduler = [
-    dict(
-        type='CosineAnnealingLR', by_epoch=True, begin=0, convert_to_iter_based=True),
-]
-train_cfg = dict(max_epochs=1)
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, begin=0)]
+train_dataloader = dict(sampler=dict(type='InfiniteSampler', shuffle=True))
+train_cfg = dict(
+    _delete_=True, type='IterBasedTrainLoop', max_iters=100, val_interval=100)
+default_hooks = dict(
+    logger=dict(interval=20), checkpoint=dict(interval=100, by_epoch=False))
+log_processor = dict(by_epoch=False)
 custom_hooks = [
-    dict(
-        type='mmrazor.QuantScheduleHook', by_epoch=False, freeze_observers_at=300)
+    dict(type='mmrazor.QuantScheduleHook', by_epoch=False, freeze_observers_at=50)
 ]
