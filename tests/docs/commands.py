@@ -23,6 +23,7 @@ from mmrazor.apis.gradient_importance import reads_gradients
 from mmrazor.apis.post_training import built_methods
 from mmrazor.apis.prune_options import parse_budget, parse_importance
 from mmrazor.apis.quantize_options import parse_methods
+from mmrazor.apis.quantize_settings import with_budget
 from mmrazor.apis.run_config import load_config
 from mmrazor.apis.search_settings import SearchSettings
 
@@ -201,7 +202,9 @@ class CommandChecker:
     def _note_quantized(self, config: Path, cfg: Any, given: Any) -> None:
         """Check the methods; put files where the tool writes, for later commands."""
         said = (cfg.get("quantize") or {}).get("methods") or ()
-        built_methods(said if given.methods is None else parse_methods(given.methods))
+        methods = said if given.methods is None else parse_methods(given.methods)
+        budget = given.budget and parse_budget(given.budget, ("size_bytes",))
+        built_methods(with_budget(methods, budget))
         default = Path(cfg.get("work_dir") or f"work_dirs/{config.stem}") / "quantized"
         folder = self.folder / (given.work_dir or default)
         folder.mkdir(parents=True, exist_ok=True)

@@ -5,8 +5,10 @@ import json
 import onnx
 import pytest
 import torch
+from mmengine.config import Config
 
 from mmrazor.apis import init_model
+from mmrazor.core.space import Subnet
 from tests.tools.output import error
 from tests.tools.test_hosts import CONFIG, classifier  # noqa: F401
 
@@ -135,3 +137,46 @@ def test_the_onnx_file_of_a_host_model_is_tested_as_the_model(host, run_tool, tm
     assert abs(tested[0] - tested[1]) <= 100 / 16  # one of its images
     text = error(run_tool("test.py", "net.py", "gone.onnx", code=1))
     assert "There is no checkpoint 'gone.onnx'" in text
+
+
+def test_bit_widths_are_searched_and_rebuilt_trained_exported(
+    net, run_tool, weights, tmp_path
+):
+    options = ("--calib-batches", 2, "--weight-bits", 8, 4)
+    mixed = ("--method", "mixed", "gptq", "--budget", "size_bytes=0.8")
+    output = run_tool("quantize.py", *net, *options, *mixed, COLUMNS="160")
+    assert "Error of the output, one layer at a time" in output
+    assert "difference after reading the files back: 0e+00" in output
+    assert "ONNX: " in output
+    found = json.loads((tmp_path / f"{WORK}.json").read_text())
+    searched = found["mixed_precision"]
+    assert found["quantized_bytes"] == searched["size_bytes"] <= searched["limits"][1]
+    bits = {layer["site"]: layer["weight_bits"] for layer in found["layers"]}
+    assert searched["bits"] == bits
+    assert set(bits.values()) == {8, 4}
+    subnet = Subnet.load(tmp_path / f"{WORK}_bits.yaml")
+    assert list(subnet.choices.values()) == list(bits.values())
+    assert subnet.cost == {"size_bytes": searched["size_bytes"]}
+    assert (tmp_path / f"{WORK}_bits.png").stat().st_size > 1000
+    cfg = Config.fromfile(tmp_path / f"{WORK}.py")
+    overrides = {site: {"weight": {"bits": b}} for site, b in bits.items()}
+    assert cfg.model.quantizer.overrides == overrides
+
+    stored = weights(f"{WORK}.pth")
+    run_tool("train.py", f"{WORK}.py")
+    trained = weights("work_dirs/toy_quantized/epoch_1.pth")
+    model = init_model(tmp_path / f"{WORK}.py", tmp_path / f"{WORK}.pth")
+    assert stored.keys() <= trained.keys()
+    now = model.quantizer.weights.items()
+    assert {key.replace("/", "."): m.settings_now.bits for key, m in now} == bits
+
+
+def test_faults_of_a_search_for_bit_widths_are_one_line(net, run_tool):
+    mixed = ("quantize.py", *net, "--no-onnx", "--calib-batches", 1)
+    text = error(run_tool(*mixed, "--weight-bits", 8, 4, code=1))
+    assert "Bits of weights may be any of [8, 4], and no method chooses" in text
+    mixed = (*mixed, "--method", "mixed")
+    text = error(run_tool(*mixed, "--weight-bits", 8, 4, code=1))
+    assert "MixedPrecision has no budget" in text
+    text = error(run_tool(*mixed, "--budget", "size_bytes=0.5", code=1))
+    assert "No weight of ToyConvNet has several bit-widths" in text
