@@ -16,6 +16,7 @@ import json
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,12 @@ class Images:
         return torch.cat([self.photos, self.views])
 
 
+@cache
+def images_of(downloads: Path, pixels: int) -> Images:
+    """Return the images of a size, which are read once."""
+    return Images(downloads, pixels)
+
+
 @torch.no_grad()
 def logits_of(model: nn.Module, images: Tensor) -> Tensor:
     """Return the logits of images."""
@@ -83,7 +90,7 @@ def quantized(model: nn.Module, variant: Variant, calibration: Tensor) -> Quanti
 def measured(number: int, variant: Variant, args: argparse.Namespace) -> dict[str, Any]:
     """Return what is measured of one network in one variant."""
     downloads = args.data_root / "downloads"
-    images = Images(downloads, SCALES[number][2])
+    images = images_of(downloads, SCALES[number][2])
     model = lite(number, downloads)
     plain = logits_of(model, images.judged())
     torch.manual_seed(0)
