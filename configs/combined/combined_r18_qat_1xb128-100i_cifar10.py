@@ -1,6 +1,7 @@
 # Stage 3 of the pipeline: the pruned and distilled network is trained on in 8 bits
 # (Jacob et al., 2018, arXiv:1712.05877), with the teacher and the loss of stage 2, from
-# whose weights it starts. Run stages 1 and 2 first.
+# whose weights it starts. With its norms folded it takes a tenth of the usual rate.
+# Run stages 1 and 2 first.
 # python tools/train.py configs/combined/combined_r18_dense_1xb128-5e_cifar10.py
 # python tools/train.py configs/combined/combined_r18_prune_1xb128-1e_cifar10.py
 # python tools/train.py configs/combined/combined_r18_distill_1xb128-2e_cifar10.py
@@ -23,7 +24,7 @@ model = dict(
             observer=dict(type='MovingAverageObserver', momentum=0.01))))
 optim_wrapper = dict(
     optimizer=dict(
-        _delete_=True, type='SGD', lr=0.005, momentum=0.9, weight_decay=5e-4))
+        _delete_=True, type='SGD', lr=0.0005, momentum=0.9, weight_decay=5e-4))
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, begin=0)]
 train_dataloader = dict(sampler=dict(type='InfiniteSampler', shuffle=True))
 train_cfg = dict(

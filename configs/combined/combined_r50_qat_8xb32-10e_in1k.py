@@ -20,7 +20,7 @@ model = dict(
         activation=dict(
             bits=8,
             observer=dict(type='MovingAverageObserver', momentum=0.01))))
-optim_wrapper = dict(optimizer=dict(lr=0.004))
+optim_wrapper = dict(optimizer=dict(lr=0.0004))
 param_scheduler = dict(T_max=10)
 train_cfg = dict(max_epochs=10)
 custom_hooks = [dict(type='mmrazor.QuantScheduleHook', freeze_observers_at=8)]
