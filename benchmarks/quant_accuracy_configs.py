@@ -21,17 +21,19 @@ class Plan:
             its ``steps`` are those of QAT and LSQ, and of the float control.
         images: Training images that ranges and methods read.
         iterations: Steps of Adam of a layer or block, where roundings are learned.
+        lr: Its rate; fewer steps need a larger one to get anywhere.
     """
 
     nets: dense_configs.Plan
     images: int
     iterations: int
+    lr: float
 
 
-QUICK = Plan(dense_configs.QUICK, images=256, iterations=400)
-FULL = Plan(dense_configs.FULL, images=1024, iterations=10_000)
+QUICK = Plan(dense_configs.QUICK, images=256, iterations=400, lr=0.03)
+FULL = Plan(dense_configs.FULL, images=1024, iterations=10_000, lr=0.01)
 
-Methods = Callable[[int], Sequence[Mapping[str, Any]]]
+Methods = Callable[[Plan], Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Variant:
         bits: Of weights and activations.
         method: For people.
         quantizer: Arguments of the Quantizer.
-        methods: From the iterations to the configs of post-training methods.
+        methods: From the sizes to the configs of post-training methods.
         hooks: From the steps of a training to its hooks; None: nothing is trained.
         networks: That it is for.
         runtime: Whether it is run in ONNX Runtime too.
@@ -51,7 +53,7 @@ class Variant:
     bits: str
     method: str
     quantizer: Mapping[str, Any]
-    methods: Methods = lambda iterations: ()
+    methods: Methods = lambda plan: ()
     hooks: Callable[[int], list[dict]] | None = None
     networks: Sequence[str] = ("resnet", "mobilenetv2")
     runtime: bool = False
@@ -96,14 +98,16 @@ _CORRECTION = dict(type="BiasCorrection")
 
 
 def _learning(name: str, **more: Any) -> Methods:
-    return lambda iterations: [dict(type=name, iterations=iterations, **more)]
+    return lambda plan: [
+        dict(type=name, iterations=plan.iterations, lr=plan.lr, **more)
+    ]
 
 
 #: What gets weights of 4 bits right.
 _METHODS: dict[str, Methods] = {
-    "nearest": lambda iterations: (),
-    "bias correction": lambda iterations: [_CORRECTION],
-    "GPTQ": lambda iterations: [dict(type="GPTQ")],
+    "nearest": lambda plan: (),
+    "bias correction": lambda plan: [_CORRECTION],
+    "GPTQ": lambda plan: [dict(type="GPTQ")],
     "AdaRound": _learning("AdaRound"),
     "BRECQ": _learning("BlockReconstruction"),
     "QDrop": _learning("BlockReconstruction", drop_prob=0.5),
@@ -174,12 +178,18 @@ VARIANTS = {
         Variant("W8A8", "MSE", _activations("MSEObserver"), runtime=True),
         Variant("W8A8", "entropy", _activations("EntropyObserver"), runtime=True),
         Variant("W8A8", "by tensor", _BY_TENSOR, networks=_MOBILE),
-        Variant("W8A8", "by tensor CLE", _BY_TENSOR, lambda _: [_CLE], None, _MOBILE),
+        Variant(
+            "W8A8",
+            "by tensor CLE",
+            _BY_TENSOR,
+            lambda plan: [_CLE],
+            networks=_MOBILE,
+        ),
         Variant(
             "W8A8",
             "by tensor CLE bias correction",
             _BY_TENSOR,
-            lambda _: [_CLE, _CORRECTION],
+            lambda plan: [_CLE, _CORRECTION],
             networks=_MOBILE,
         ),
         *(Variant("W4A8", name, _W4A8, made) for name, made in _METHODS.items()),

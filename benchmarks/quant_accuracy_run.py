@@ -70,7 +70,7 @@ def _after_training(
 ) -> dict[str, Any]:
     variant = VARIANTS[run.method]
     cfg = run_config(Run(run.seed, run.network, "dense"), plan.nets, packed)
-    methods = [dict(one) for one in variant.methods(plan.iterations)]
+    methods = [dict(one) for one in variant.methods(plan)]
     said = dict(
         quantizer=dict(variant.quantizer),
         methods=methods,
@@ -86,10 +86,10 @@ def _after_training(
         batches = calibration(cfg, plan.images, run.seed)
         quant = mmrazor.quantize(model, batches, methods=methods, **variant.quantizer)
         test = loader_of(cfg, "val")
-        found: dict[str, Any] = {"score": top1(quant.model, test)}
-        if variant.runtime:
-            found["runtime"] = compared(quant.model, test)
-        return found
+        if not variant.runtime:
+            return {"score": top1(quant.model, test)}
+        found = compared(quant.model, test)
+        return {"score": found["torch"], "runtime": found}
 
     return once(folder / "result.json", made)
 

@@ -38,6 +38,7 @@ TINY = Plan(
     ),
     images=4,
     iterations=2,
+    lr=0.5,
 )
 TRAINED = [name for name, variant in VARIANTS.items() if variant.hooks is not None]
 
@@ -46,9 +47,9 @@ TRAINED = [name for name, variant in VARIANTS.items() if variant.hooks is not No
 def test_every_variant_names_what_exists(name: str) -> None:
     variant = VARIANTS[name]
     quantizer = Quantizer(**variant.quantizer)
-    methods = built_methods(variant.methods(7))
-    learned = [m for m in methods if hasattr(m, "learning")]
-    assert all(method.learning.iterations == 7 for method in learned)
+    methods = built_methods(variant.methods(TINY))
+    learned = [m.learning for m in methods if hasattr(m, "learning")]
+    assert all((one.iterations, one.lr) == (2, 0.5) for one in learned)
     assert bool(learned) == (variant.method in ("AdaRound", "BRECQ", "QDrop"))
     given = (variant.quantizer.get(part, {}) for part in ("weight", "activation"))
     weight, activation = (part.get("bits", 8) for part in given)
