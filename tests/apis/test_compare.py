@@ -16,9 +16,11 @@ from PIL import Image
 from rich.console import Console
 
 import mmrazor
+from mmrazor.apis import compare_source
 from mmrazor.apis.compare import compare
 from mmrazor.apis.compare_picture import draw_comparison
 from mmrazor.apis.compare_report import ComparedModel, Comparison
+from mmrazor.apis.onnx import OnnxExportError
 from mmrazor.apis.prune_config import prune_config
 from mmrazor.apis.run_config import RunConfigError
 from mmrazor.core.cost import LatencyStats
@@ -177,6 +179,21 @@ def test_numbers_are_those_of_the_models(made: tuple[Path, Any, Any]) -> None:
         one.macs for one in found.models
     ]
     assert (folder / "out/compare.png").stat().st_size > 3000
+
+
+def test_a_model_that_onnx_cannot_express_keeps_its_other_numbers(
+    made: tuple[Path, Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OnnxExportError("there is no such operator")
+
+    folder, dense, pruned = made
+    monkeypatch.setattr(compare_source, "export_model", refuse)
+    found = compare([dense], ["dense"], tested=False, out=folder / "odd")
+    (one,) = found.models
+    assert one.macs == pruned.pruned.dense_cost.macs
+    assert (one.onnx_bytes, one.latency, one.metrics) == (None, None, {})
+    assert "dense: there is no such operator" in text_of(found)
 
 
 def test_an_onnx_file_of_another_model_is_refused(made: tuple[Path, Any, Any]) -> None:
