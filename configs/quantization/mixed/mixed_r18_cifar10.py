@@ -3,7 +3,8 @@
 # Train the float network first.
 # python tools/train.py configs/distill/mmcls/kd/kd_r18_student_1xb128-30e_cifar10.py
 # python tools/quantize.py configs/quantization/mixed/mixed_r18_cifar10.py
-# Expected: more than with weights in 4 bits at that size; see README.md.
+# Expected: nearly the top-1 accuracy of the float network, where 4 bits alone lose points;
+# see README.md.
 _base_ = '../ptq/ptq_r18_cifar10.py'
 model = dict(quantizer=dict(backend='generic', weight=dict(bits=[8, 6, 4, 3, 2])))
 quantize = dict(
