@@ -55,13 +55,15 @@ def silence() -> Iterator[None]:
 def without_notes(path: Path) -> Any:
     """Take out of a file what an exporter notes of each node; return its content.
 
-    That are modules and lines of source, with paths of this machine. In a small network
-    they are larger than its integers.
+    That are modules, names of parameters, and lines of source with paths of this
+    machine. In a small network they are larger than its integers.
     """
     onnx = import_module("onnx")
     model = onnx.load(str(path))
+    del model.metadata_props[:]
     for part in (model.graph, *model.functions):
-        for entry in (*_nodes(part), *part.value_info):
+        values = (*part.value_info, *getattr(part, "initializer", ()))
+        for entry in (part, *_nodes(part), *values):
             del entry.metadata_props[:]
             entry.ClearField("doc_string")
     onnx.save(model, str(path))
