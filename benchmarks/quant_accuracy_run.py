@@ -59,7 +59,9 @@ def _trained(
     def measure(runner: Runner) -> dict[str, Any]:
         if not VARIANTS[run.method].runtime:
             return {}
-        return {"runtime": compared(runner.model.cpu().eval(), loader_of(cfg, "val"))}
+        model = runner.model.cpu().eval()
+        model.quantizer.fold_(model.architecture)  # as an export does
+        return {"runtime": compared(model, loader_of(cfg, "val"))}
 
     result = run_once(cfg, folder, run.seed, METRIC, measure)
     return {"score": result.pop(METRIC.rpartition("/")[2]), **result}

@@ -66,7 +66,10 @@ def test_what_is_trained_differs_from_the_control_in_the_model(
     control = run_config(replace(run, method="control"), TINY.nets, packed, "dense.pth")
     assert cfg.model.architecture == control.model.architecture
     differing = {key for key in cfg.keys() | control.keys() if cfg[key] != control[key]}
-    assert differing == {"model", "custom_hooks"}
+    assert differing == {"model", "custom_hooks", "optim_wrapper"}
+    rates = (one.optim_wrapper.optimizer.pop("lr") for one in (cfg, control))
+    assert next(rates) == pytest.approx(next(rates) / 3)
+    assert cfg.optim_wrapper == control.optim_wrapper
     for hook in cfg.custom_hooks:
         if hook.type == "mmrazor.QuantScheduleHook":
             assert 0 < hook.freeze_observers_at < TINY.nets.steps
