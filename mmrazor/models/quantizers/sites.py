@@ -109,6 +109,8 @@ class SiteMode(TorchFunctionMode, ABC):
 
     def leave_module(self, name: str, *_: Any) -> None:
         """Take note that it ends, also if it raises; a forward hook."""
+        if all(forward.module != name for forward in self._stack):
+            return  # it raised before it was entered, in a hook of somebody else's
         while self._stack.pop().module != name:
             pass
 

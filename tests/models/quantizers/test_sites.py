@@ -126,3 +126,27 @@ def test_tensors_of_a_call_in_order():
 def test_sites_sort_and_print():
     sites = [Site("b", "add"), Site("a", "conv", 1), Site("a", "conv")]
     assert [str(site) for site in sorted(sites)] == ["a:conv", "a:conv.1", "b:add"]
+
+
+class Attempt(nn.Module):
+    """Does without its first layer if that refuses."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(2, 2), nn.Linear(2, 2)
+
+    def forward(self, x):
+        try:
+            x = self.first(x)
+        except ValueError:
+            pass
+        return self.last(x)
+
+
+def test_a_module_that_a_hook_of_others_refuses_is_not_left():
+    def refuse(*_):
+        raise ValueError
+
+    model = Attempt()
+    model.first.register_forward_pre_hook(refuse)  # before it is entered
+    assert sites_of(model, torch.ones(1, 2)) == ["last:linear"]
