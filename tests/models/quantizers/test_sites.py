@@ -140,7 +140,7 @@ class Attempt(nn.Module):
     def forward(self, x):
         with contextlib.suppress(ValueError):
             x = self.first(x)
-        return self.last(x)
+        return F.linear(self.last(x), self.last.weight)
 
 
 def test_a_module_that_a_hook_of_others_refuses_is_not_left():
@@ -149,4 +149,4 @@ def test_a_module_that_a_hook_of_others_refuses_is_not_left():
 
     model = Attempt()
     model.first.register_forward_pre_hook(refuse)  # before it is entered
-    assert sites_of(model, torch.ones(1, 2)) == ["last:linear"]
+    assert sites_of(model, torch.ones(1, 2)) == ["last:linear", ":linear"]
