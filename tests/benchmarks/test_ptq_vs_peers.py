@@ -44,6 +44,7 @@ def args(tmp_path: Path, monkeypatch) -> argparse.Namespace:
     return argparse.Namespace(turns=1, limit=9.0, files=None, **folders)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", WITHOUT_PEERS)
 def test_each_side_is_close_to_float(side, args):
     found = measured("small", side, args)
@@ -54,6 +55,7 @@ def test_each_side_is_close_to_float(side, args):
         assert Path(found["file"]).stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_files_of_a_runtime_take_turns(args):
     sides = WITHOUT_PEERS[:2]
     args.files = [(side, measured("small", side, args)["file"]) for side in sides]

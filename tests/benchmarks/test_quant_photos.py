@@ -75,6 +75,7 @@ def test_scores_by_hand():
     }
 
 
+@pytest.mark.slow
 def test_files_give_in_the_runtime_what_torch_gives():
     model, whole = small(), small()
     images = Images.__new__(Images)

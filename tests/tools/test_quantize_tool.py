@@ -139,6 +139,7 @@ def test_the_onnx_file_of_a_host_model_is_tested_as_the_model(host, run_tool, tm
     assert "There is no checkpoint 'gone.onnx'" in text
 
 
+@pytest.mark.slow
 def test_bit_widths_are_searched_and_rebuilt_trained_exported(
     net, run_tool, weights, tmp_path
 ):
