@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.logging import print_log
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from ..core.files import write_atomically
 from ..models.quantizers import ChosenBits
-from .figures import figure_type
+from .figures import drawn_if_possible, figure_type
 
 _ROW = 0.26
 _TINY = 1e-12
@@ -45,11 +43,7 @@ def write_bits(found: ChosenBits, folder: Path, stem: str) -> BitsFiles:
         stem: How their names begin.
     """
     subnet = found.subnet.dump(folder / f"{stem}_bits.yaml")
-    try:
-        picture = draw_bits(found, folder / f"{stem}_bits.png")
-    except ModuleNotFoundError as err:
-        print_log(str(err), logger="current", level=logging.WARNING)
-        return BitsFiles(found, subnet, None)
+    picture = drawn_if_possible(draw_bits, found, folder / f"{stem}_bits.png")
     return BitsFiles(found, subnet, picture)
 
 

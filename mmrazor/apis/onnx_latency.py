@@ -5,15 +5,14 @@
 from __future__ import annotations
 
 import os
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from ..core.cost import LatencyStats
+from ..models.architectures.onnx_session import onnx_session
 
 #: Passes of one turn; the first one fills the caches and is not timed.
 _PASSES = 10
@@ -43,13 +42,7 @@ def one_image_call(
     Raises:
         OnnxLatencyError: If the file does not take one image.
     """
-    runtime = import_module("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors alone
-    session = runtime.InferenceSession(
-        str(file), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnx_session(file, threads=1)
     feed = random_feed(session.get_inputs(), image_size, str(file))
     return lambda: session.run(None, feed)
 
@@ -79,7 +72,7 @@ def in_turns(
                 start = clock()
                 call()
                 times_ms[name].append((clock() - start) * 1e3)
-    return {name: _stats(times) for name, times in times_ms.items()}
+    return {name: LatencyStats.of(times) for name, times in times_ms.items()}
 
 
 def random_feed(
@@ -133,14 +126,3 @@ def _one_image(one: Any, image_size: Sequence[int], file: str) -> list[int]:
 def _filled(sides: Sequence[Any], image_size: Sequence[int]) -> list[Any]:
     pairs = zip(sides, image_size, strict=True)
     return [side if isinstance(side, int) else size for side, size in pairs]
-
-
-def _stats(times_ms: Sequence[float]) -> LatencyStats:
-    return LatencyStats(
-        median_ms=statistics.median(times_ms),
-        mean_ms=statistics.fmean(times_ms),
-        min_ms=min(times_ms),
-        max_ms=max(times_ms),
-        std_ms=statistics.stdev(times_ms),
-        repeats=len(times_ms),
-    )

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from rich.console import Console
 from torch import nn
@@ -30,6 +28,7 @@ from ..models.architectures.checkpoint import (
 from ..models.quantizers import quant_report
 from .bits_report import write_bits
 from .calibration_batches import calibration_batches
+from .figures import drawn_if_possible
 from .finetune_config import write_config
 from .onnx import OnnxExportError, export_onnx
 from .post_training import (
@@ -147,7 +146,7 @@ def quantize_config(
         }
         report_path = folder / f"{stem}.json"
         write_json(report_path, {**origin, **plain_report(found, errors, chosen)})
-        picture = _picture(found, folder / f"{stem}.png")
+        picture = drawn_if_possible(draw_layers, found, folder / f"{stem}.png")
         bits = None if chosen is None else write_bits(chosen, folder, stem)
     onnx_info, refusal = None, ""
     if onnx:
@@ -218,11 +217,3 @@ def _reload_difference(
     load_weights(again, weights)
     check_same_state(model, again, path, "quantized")
     return output_difference(model.architecture, again.architecture, inputs)
-
-
-def _picture(found: Any, path: Path) -> Path | None:
-    try:
-        return draw_layers(found, path)
-    except ModuleNotFoundError as err:
-        print_log(str(err), logger="current", level=logging.WARNING)
-        return None

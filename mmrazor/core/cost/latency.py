@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,23 @@ class LatencyStats:
     max_ms: float
     std_ms: float
     repeats: int
+
+    @classmethod
+    def of(cls, times_ms: Sequence[float]) -> LatencyStats:
+        """Return what some passes took, at least one.
+
+        Example:
+            >>> LatencyStats.of([1.0, 3.0, 2.0]).median_ms
+            2.0
+        """
+        return cls(
+            median_ms=statistics.median(times_ms),
+            mean_ms=statistics.fmean(times_ms),
+            min_ms=min(times_ms),
+            max_ms=max(times_ms),
+            std_ms=statistics.stdev(times_ms) if len(times_ms) > 1 else 0.0,
+            repeats=len(times_ms),
+        )
 
 
 def measure_latency(
@@ -67,14 +85,7 @@ def measure_latency(
             _synchronize(device)
             if index >= warmup:
                 times_ms.append((time.perf_counter() - start) * 1e3)
-    return LatencyStats(
-        median_ms=statistics.median(times_ms),
-        mean_ms=statistics.fmean(times_ms),
-        min_ms=min(times_ms),
-        max_ms=max(times_ms),
-        std_ms=statistics.stdev(times_ms) if repeats > 1 else 0.0,
-        repeats=repeats,
-    )
+    return LatencyStats.of(times_ms)
 
 
 def device_name(device: str | torch.device) -> str:

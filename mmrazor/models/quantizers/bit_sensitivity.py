@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -51,10 +51,6 @@ class BitSensitivity:
         """
         added = (self.errors[name][bits] - self.widest for name, bits in values.items())
         return self.widest + sum(added)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data."""
-        return asdict(self)
 
 
 def bit_sensitivity(
