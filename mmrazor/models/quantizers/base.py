@@ -94,6 +94,17 @@ class BaseFakeQuantize(LazyTensors, Mutable):
             self._begin_(x)
         return self.rounded(x)
 
+    def as_folded(self, weight: Tensor, factor: Tensor) -> Tensor:
+        """Return a weight that is rounded once a batch norm is folded into it.
+
+        Args:
+            weight: The weight.
+            factor: What the norm multiplies it by, in a shape that broadcasts. Where it
+                is 0 the weight stays as it is, so that it trains.
+        """
+        result = self(weight * factor) / torch.where(factor == 0, 1, factor)
+        return torch.where(factor == 0, weight, result)
+
     def observe_end_(self, forget: bool = True) -> None:
         """Take the range of what all processes have seen; each of them must call it.
 

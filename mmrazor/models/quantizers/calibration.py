@@ -31,7 +31,8 @@ def calibrate_(
 ) -> None:
     """Find the ranges on data in float, and quantize from then on.
 
-    What the data never reach stays in float, with a warning that names it.
+    What the data never reach stays in float, with a warning that names it; another one
+    names activations whose settings have no integers for what they are below 0.
 
     Args:
         model: The model.
@@ -64,18 +65,38 @@ def calibrate_(
             "There is nothing to calibrate on: the batches are empty. Give some tens "
             "of images such as the model will see."
         )
+    cut_off = _cut_off(quantizer)
     for part in _PARTS:
         _end_(quantizer, part, forget)
+    if cut_off:
+        _warn(
+            "These activations are below 0 too, which their settings (signed=False, "
+            f"symmetric=True) cut off: {', '.join(cut_off)}. Give them symmetric=False "
+            "or signed=True."
+        )
     unseen = {part: _without_range(quantizer, part) for part in _PARTS}
     if any(unseen.values()):
         sites = quantizer.drop_(unseen)
-        print_log(
+        _warn(
             "The calibration data never get to these places, which stay in float: "
-            f"{', '.join(map(str, sites))}.",
-            logger="current",
-            level=logging.WARNING,
+            f"{', '.join(map(str, sites))}."
         )
     quantizer.mode_(observing=False, quantizing=True)
+
+
+def _warn(text: str) -> None:
+    print_log(text, logger="current", level=logging.WARNING)
+
+
+def _cut_off(quantizer: Quantizer) -> list[str]:
+    """Return the keys of activations that have no integers for numbers they had."""
+    return [key for key, module in quantizer.activations.items() if _cuts(module)]
+
+
+def _cuts(module: Any) -> bool:
+    settings, least = module.settings_now, module.observer.least
+    cuts: bool = settings.symmetric and not settings.signed
+    return cuts and least is not None and float(least) < 0
 
 
 def _end_(quantizer: Quantizer, part: str, forget: bool) -> None:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from .folding import Fold, along
@@ -75,8 +74,7 @@ class Step:
         if self.fold is None:
             return self.weight(weight)
         factor = along(self.fold.factor(model), self.axis, weight)
-        result = self.weight(weight * factor) / torch.where(factor == 0, 1, factor)
-        return torch.where(factor == 0, weight, result)  # so that factors of 0 train
+        return self.weight.as_folded(weight, factor)
 
 
 def steps_of(

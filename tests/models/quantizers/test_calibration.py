@@ -68,6 +68,28 @@ def test_batches_are_run_as_it_is_told():
     assert quantizer.ready
 
 
+@pytest.mark.parametrize("observer", ["MinMaxObserver", "MSEObserver", "LSQObserver"])
+def test_activations_that_are_cut_off_at_0_are_named(monkeypatch, observer):
+    said = []
+    monkeypatch.setattr(calibration, "print_log", lambda text, **_: said.append(text))
+    unsigned = dict(signed=False, symmetric=True, observer=observer)
+    net, quantizer = prepared(backend="generic", activation=unsigned)
+    calibrate_(net, quantizer, [images(), -images()])
+    assert len(said) == 1
+    named = said[0].partition("cut off: ")[2].partition(". Give")[0].split(", ")
+    assert named == ["conv1:conv/in0"]  # all others are behind ReLU or its averages
+
+
+def test_integers_for_both_signs_cut_nothing_off(monkeypatch):
+    said = []
+    monkeypatch.setattr(calibration, "print_log", lambda text, **_: said.append(text))
+    for fitting in (dict(symmetric=False), dict(signed=True)):
+        settings = dict(signed=False, symmetric=True) | fitting
+        net, quantizer = prepared(backend="generic", activation=settings)
+        calibrate_(net, quantizer, [images()])
+    assert not said
+
+
 class Late(nn.Module):
     """A part that runs for large inputs only."""
 

@@ -159,14 +159,39 @@ def test_the_step_finds_the_least_error():
     assert reached < errors[1.49] / 2
 
 
-def test_a_step_that_fell_below_0_is_kept_above_and_comes_back():
-    made = with_step(QuantSettings(bits=4), 0.1)
-    made.scales.data.fill_(-0.3)
-    y = made(DATA)
-    assert torch.isfinite(y).all()
-    assert made.scale > 0
-    (y - DATA).square().sum().backward()
-    assert made.scales.grad < 0  # a step of gradient descent makes it greater
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_a_step_below_0_stands_for_its_size(settings):
+    above, below = with_step(settings, 0.3), with_step(settings, 0.3)
+    below.scales.data.neg_()
+    assert float(below.scale) == float(above.scale) > 0
+    assert torch.equal(below(DATA), above(DATA))
+    for made in (above, below):
+        (made(DATA) - DATA).square().sum().backward()
+    assert torch.equal(below.scales.grad, -above.scales.grad)
+    assert float(above.scales.grad) != 0
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "channel", "group"])
+def test_in_front_of_a_norm_steps_learn_as_those_of_the_weight(granularity):
+    """Descent on ``step / f`` moves the step by its gradient times ``f ** 2``."""
+    size = 5 if granularity == "group" else None
+    settings = QuantSettings(bits=4, granularity=granularity, group_size=size)
+    factor = torch.tensor([0.1, -2.0, 0.7])[:, None, None]
+    shape = {"tensor": (), "channel": (3,), "group": (3, 4)}[granularity]
+    folded, plain = (with_step(settings, torch.full(shape, 0.2), 0) for _ in "ab")
+    result = folded.as_folded(DATA, factor)
+    torch.testing.assert_close(result, plain(DATA * factor) / factor)
+    upstream = torch.randn(DATA.shape, generator=torch.Generator().manual_seed(1))
+    (result * upstream).sum().backward()
+    (plain(DATA * factor) / factor * upstream).sum().backward()
+    squares = factor.square().flatten()
+    squares = squares.mean() if granularity == "tensor" else squares
+    squares = squares[:, None] if granularity == "group" else squares
+    torch.testing.assert_close(folded.scales.grad[0], plain.scales.grad[0] * squares)
+    folded.scales.grad = plain.scales.grad = None
+    for made in (folded, plain):  # nothing is left of the norm
+        made(DATA).square().sum().backward()
+    torch.testing.assert_close(folded.scales.grad, plain.scales.grad)
 
 
 def test_bits_have_a_step_of_their_own():

@@ -23,12 +23,16 @@ class Observer(nn.Module, ABC):
         statistic: What to keep of the numbers.
         axis: Axis of the channels, each of which gets a range of its own; without it,
             there is one range of all.
+
+    Attributes:
+        least: The least number that it has seen in this process; None before the first.
     """
 
     def __init__(self, statistic: Statistic, axis: int | None = None) -> None:
         super().__init__()
         self.statistic = statistic
         self.axis = axis
+        self.least: Tensor | None = None
 
     @abstractmethod
     def ends(self, settings: QuantSettings) -> tuple[Tensor, Tensor]:
@@ -70,6 +74,8 @@ class Observer(nn.Module, ABC):
                 f"{self.axis}; those observed before had {known}."
             )
         self.statistic.add_(rows, low, high)
+        least = low.min()
+        self.least = least if self.least is None else torch.minimum(self.least, least)
 
     @final
     def has_data(self) -> bool:
@@ -123,6 +129,7 @@ class Observer(nn.Module, ABC):
     def reset_(self) -> None:
         """Forget what it has seen."""
         self.statistic.reset_()
+        self.least = None
 
     def extra_repr(self) -> str:
         """Show the axis."""
