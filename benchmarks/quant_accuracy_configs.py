@@ -46,6 +46,7 @@ class Variant:
         quantizer: Arguments of the Quantizer.
         methods: From the sizes to the configs of post-training methods.
         hooks: From the steps of a training to its hooks; None: nothing is trained.
+        rate: Of a training, as a share of that of the float control.
         networks: That it is for.
         runtime: Whether it is run in ONNX Runtime too.
     """
@@ -55,6 +56,7 @@ class Variant:
     quantizer: Mapping[str, Any]
     methods: Methods = lambda plan: ()
     hooks: Callable[[int], list[dict]] | None = None
+    rate: float = 1.0
     networks: Sequence[str] = ("resnet", "mobilenetv2")
     runtime: bool = False
 
@@ -126,13 +128,17 @@ def _activations(observer: str) -> dict:
 
 
 def _trained(bits: str, method: str, parts: tuple[dict, dict]) -> Variant:
-    """Return what trains on, batch norms too: folded ones would need smaller rates."""
+    """Return what trains on, batch norms too: folded ones would need smaller rates.
+
+    Steps of 4 bits do not bear the whole rate, learned ones of 8 bits a tenth of that.
+    """
     backend = _INT8 if bits == "W8A8" else dict(backend="generic", edges=_EDGES)
     return Variant(
         bits,
         method,
         dict(**backend, weight=parts[0], activation=parts[1], fold=False),
         hooks=_following if method == "QAT" else lambda steps: [],
+        rate=1 / 30 if (bits, method) == ("W8A8", "LSQ") else 1 / 3,
         runtime=bits == "W8A8",
     )
 
@@ -173,7 +179,7 @@ VARIANTS = {
 def train_config(run: Run, plan: Plan, packed: Path, dense: str) -> Config:
     """Return the Config of a training with the roundings in place.
 
-    All but the model, its hooks and a third of the rate is that of the float control.
+    All but the model, its hooks and its rate is that of the float control.
 
     Args:
         run: Its method is the name of a Variant.
@@ -190,7 +196,7 @@ def train_config(run: Run, plan: Plan, packed: Path, dense: str) -> Config:
         architecture=cfg.model.architecture,
         quantizer=quantizer,
     )
-    cfg.optim_wrapper.optimizer.lr /= 3  # steps of 4 bits do not bear the whole
+    cfg.optim_wrapper.optimizer.lr *= variant.rate
     batches = max(plan.images // plan.nets.batch, 1)
     cfg.custom_hooks = [
         dict(type="mmrazor.CalibrateHook", batches=batches),

@@ -15,9 +15,10 @@ model = dict(
         backend='onnxruntime',
         weight=dict(type='LearnedStepSize', bits=8, granularity='channel'),
         activation=dict(
-            type='LearnedStepSize', bits=8, observer=dict(type='MinMaxObserver'))))
+            type='LearnedStepSize', bits=8, observer=dict(type='MinMaxObserver')),
+        fold=False))
 optim_wrapper = dict(
-    optimizer=dict(type='SGD', lr=0.004, momentum=0.9, weight_decay=1e-4))
+    optimizer=dict(type='SGD', lr=0.001, momentum=0.9, weight_decay=1e-4))
 param_scheduler = dict(
     _delete_=True,
     type='CosineAnnealingLR',

@@ -21,7 +21,8 @@ model = dict(
             observer=dict(type='MovingAverageObserver', momentum=1.0)),
         activation=dict(
             bits=8,
-            observer=dict(type='MovingAverageObserver', momentum=0.01))))
+            observer=dict(type='MovingAverageObserver', momentum=0.01)),
+        fold=False))
 optim_wrapper = dict(
     optimizer=dict(
         _delete_=True, type='SGD', lr=0.005, momentum=0.9, weight_decay=5e-4))

@@ -19,7 +19,8 @@ model = dict(
             observer=dict(type='MovingAverageObserver', momentum=1.0)),
         activation=dict(
             bits=8,
-            observer=dict(type='MovingAverageObserver', momentum=0.01))))
+            observer=dict(type='MovingAverageObserver', momentum=0.01)),
+        fold=False))
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.004, momentum=0.9, weight_decay=1e-4))
 param_scheduler = dict(

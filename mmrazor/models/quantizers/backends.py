@@ -28,6 +28,7 @@ class Backend:
         activation_bits: Numbers of bits that activations may have.
         centred_weights: Whether weights of 8 signed bits are written as unsigned ones
             around 128 on a processor where sums would saturate else.
+        integer_biases: Whether biases are rounded too, and added to sums of integers.
         opset: Version of ONNX that its models are written in.
     """
 
@@ -40,6 +41,7 @@ class Backend:
     weight_bits: tuple[int, ...]
     activation_bits: tuple[int, ...]
     centred_weights: bool = False
+    integer_biases: bool = False
     opset: int = 21
 
     def checked(self, part: str, settings: QuantSettings) -> QuantSettings:
@@ -91,6 +93,7 @@ BACKENDS = {
             weight_bits=(4, 8),
             activation_bits=(8,),
             centred_weights=True,
+            integer_biases=True,
         ),
         Backend(
             "openvino",

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .bias import RoundBias, sum_scale
 from .processor import sums_saturate
 from .settings import QuantSettings
 from .steps import Step
@@ -120,7 +121,7 @@ class BiasQDQ(ConstantQDQ):
     def __init__(self, given: Any, weight: Any) -> None:
         super().__init__(nn.Identity())
         self._fits = True
-        self.scale = (given.scale.detach() * weight.scale.detach()).float()
+        self.scale = sum_scale(given, weight).float()
 
     def integers(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return integers, scale and zero point as the graph keeps them."""
@@ -184,21 +185,14 @@ def _written(quantizer: Any) -> dict[Any, Step]:
     def pair(module: nn.Module) -> ActivationQDQ:
         return made.setdefault(id(module), ActivationQDQ(module))
 
-    for site, step in steps.items():
+    for step in steps.values():
         step.inputs = {place: pair(module) for place, module in step.inputs.items()}
         if step.output is not None:
             step.output = pair(step.output)
         if step.weight is None:
             continue
-        given = quantizer.input_quantizer(site)
-        one_scale = (site, 0) not in quantizer.places.mixed
-        if site.kind == "linear" and given is not None and one_scale:
-            step.bias = _bias(given, step.weight)
+        if isinstance(step.bias, RoundBias):  # the runtime rounds those of convolutions
+            rows = step.bias.rows
+            step.bias = BiasQDQ(step.bias.given, step.weight) if rows else None
         step.weight = WeightQDQ(step.weight, step.axis, centred)
     return steps
-
-
-def _bias(given: Any, weight: Any) -> BiasQDQ | None:
-    settings: QuantSettings = weight.settings_now
-    plain = settings.symmetric and settings.granularity != "group"
-    return BiasQDQ(given, weight) if plain else None

@@ -186,7 +186,8 @@ class Quantizer(Parts):
 
     def steps(self) -> dict[Site, Step]:
         """Return the quantizers at all sites, made anew."""
-        return steps_of(self.places, self.weights, self.activations, self.folds)
+        parts = self.places, self.weights, self.activations, self.folds
+        return steps_of(*parts, self.backend.integer_biases)
 
     def drop_(self, unseen: Mapping[str, set[str]]) -> list[Site]:
         """Take quantizers away; return the sites that had one.

@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .bias import RoundBias, sums_have_one_scale
 from .folding import Fold, along
-from .places import Places, key_of
+from .places import Places, key_of, quantizer_of_input
 from .sites import Site, SiteMode, flat_tensors, with_tensors
 
 #: Hears of a site, the tensors it is given and what it returns.
@@ -31,7 +32,7 @@ class Step:
         weight: Of the second tensor.
         axis: Of the weight's output channels.
         fold: The batch norm behind a layer whose weight is quantized as if folded.
-        bias: Of the third tensor; it is given the first one too.
+        bias: Rounds the third tensor; it is given the first one too.
         output: Of what is returned, or of each tensor of real numbers in it.
     """
 
@@ -82,6 +83,7 @@ def steps_of(
     weights: nn.ModuleDict,
     activations: nn.ModuleDict,
     folds: Iterable[Fold] = (),
+    integer_biases: bool = False,
 ) -> dict[Site, Step]:
     """Return the steps of what stands in the places.
 
@@ -90,6 +92,7 @@ def steps_of(
         weights: Quantizers of weights, by the key of the site.
         activations: Quantizers of activations, by the key of their name.
         folds: Batch norms that are not folded yet.
+        integer_biases: Round biases too, but of layers with a norm that is not folded.
     """
     steps: defaultdict[Site, Step] = defaultdict(Step)
     for site, name in places.outputs.items():
@@ -101,7 +104,34 @@ def steps_of(
         step = steps[site]
         step.weight, step.axis = weights[key_of(f"{site}")], weight.axis
         step.fold = behind.get(site)
+        if integer_biases and step.fold is None:
+            step.bias = _bias(step.weight, site, places, activations)
     return dict(steps)
+
+
+def _bias(
+    weight: Any, site: Site, places: Places, activations: nn.ModuleDict
+) -> RoundBias | None:
+    """Return what rounds the bias of a layer, if its sums are of integers."""
+    given, rows = given_quantizer(places, activations, site), site.kind == "linear"
+    in_integers = rows or weight.settings_now.bits == 8
+    if given is None or not in_integers or not sums_have_one_scale(weight):
+        return None
+    return RoundBias(given, weight, rows)
+
+
+def given_quantizer(places: Places, activations: nn.ModuleDict, site: Site) -> Any:
+    """Return the quantizer of what a layer is given; None if there is not one of all.
+
+    Args:
+        places: Where quantizers stand.
+        activations: Quantizers of activations, by the key of their name.
+        site: Of the layer.
+    """
+    name = quantizer_of_input(places, site, 0)
+    if name is None or (site, 0) in places.mixed:
+        return None
+    return activations[key_of(name)]
 
 
 class QuantizedRun(SiteMode):

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmrazor.models.quantizers import QuantizedRunError
+from mmrazor.models.quantizers import FakeQuantize, QuantizedRunError
 from mmrazor.models.quantizers.folding import Fold
 from mmrazor.models.quantizers.sites import Site
 from mmrazor.models.quantizers.steps import QuantizedRun, Step
@@ -71,12 +71,14 @@ def test_a_weight_is_quantized_as_if_its_norm_were_folded():
     norm.weight.data[1] = 0  # a channel that a method has silenced
     seen = []
 
-    class Keep(nn.Module):
-        def forward(self, weight):
-            seen.append(weight)
-            return weight.round()
+    class Keep(FakeQuantize):
+        def rounded(self, x):
+            seen.append(x)
+            return x.round()
 
-    step = Step(weight=Keep(), fold=Fold(Site("0", "conv"), Site("1", "norm")))
+    keep = Keep(dict(granularity="tensor"), axis=0)
+    keep.set_range_(-1.0, 1.0)
+    step = Step(weight=keep, fold=Fold(Site("0", "conv"), Site("1", "norm")))
     x = torch.rand(1, 2, 4, 4)
     found = run(model, {Site("0", "conv"): step}, x)
     factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
