@@ -12,6 +12,7 @@ kept and not repeated while its config is the same; a stopped one goes on.
 
     python tools/prepare_data.py cifar10
     python benchmarks/quant_accuracy.py             # CPU: two runs side by side
+    python benchmarks/quant_accuracy.py --seeds 0 1 2             # with spreads, longer
     python benchmarks/quant_accuracy.py --full      # GPU: wide networks, long schedules
 """
 
@@ -62,7 +63,7 @@ def main() -> int:
     parser.add_argument(
         "--methods", nargs="+", choices=[*VARIANTS], default=[*VARIANTS], metavar="NAME"
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="default: 0")
     parser.add_argument("--dense-steps", type=int, help="of the float networks")
     parser.add_argument("--steps", type=int, help="of QAT, LSQ and the control")
     parser.add_argument("--iterations", type=int, help="to learn a layer's roundings")
