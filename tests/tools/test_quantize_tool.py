@@ -126,6 +126,7 @@ def host(classifier):  # noqa: F811
     return classifier
 
 
+@pytest.mark.slow
 def test_the_onnx_file_of_a_host_model_is_tested_as_the_model(host, run_tool, tmp_path):
     output = run_tool("quantize.py", host, "--calib-batches", 2)
     assert "0e+00" in output

@@ -73,7 +73,7 @@ CASES = {
 }
 
 
-SLOW = ("QAT with live norms, averaged buffers",)
+SLOW = ("QAT with live norms, averaged buffers", "LSQ, by epoch, Adam")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,13 @@ def test_killed_and_resumed_equals_uninterrupted(toy_config, run_tool, weights, 
 
 
 @pytest.mark.dist
-@pytest.mark.parametrize("settings", [{}, LSQ], ids=["QAT", "LSQ"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({}, id="QAT", marks=pytest.mark.slow),
+        pytest.param(LSQ, id="LSQ"),
+    ],
+)
 def test_two_processes_find_the_ranges_of_one_and_train_alike(
     one_and_two_processes, tmp_path, settings
 ):
@@ -145,7 +151,13 @@ def test_a_checkpoint_is_tested_and_its_faults_are_one_line(
     assert "Nothing in ToyConvNet can be quantized: 'first:conv' is to be" in text
 
 
-@pytest.mark.parametrize("settings", [QAT, LSQ], ids=["QAT", "LSQ, live norms"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(QAT, id="QAT", marks=pytest.mark.slow),
+        pytest.param(LSQ, id="LSQ, live norms"),
+    ],
+)
 def test_what_was_trained_is_exported(
     toy_config, run_tool, weights, tmp_path, settings
 ):
