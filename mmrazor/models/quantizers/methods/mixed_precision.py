@@ -66,6 +66,7 @@ class MixedPrecision(PostTrainingMethod):
     Example:
         >>> import torch
         >>> from mmrazor.models.quantizers import Quantizer, calibrate_
+        >>> _ = torch.manual_seed(0)
         >>> model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> data = [torch.rand(64, 8)]
         >>> quantizer = Quantizer('generic', weight=dict(bits=[8, 4, 2]))
