@@ -30,7 +30,9 @@ _ALL = (0, 1, 2)
 _BY_TENSOR = dict(weight=dict(granularity="tensor"))
 _NAIVE = dict(backend="generic", weight=dict(bits=4), activation=False)
 _INT4 = {**_NAIVE, "weight": dict(bits=4, observer=dict(type="MSEObserver"))}
-_STEPS = dict(iterations=300, lr=0.03)  # fewer steps than usual need a larger rate
+# Fewer steps than usual need a larger rate. A step of BRECQ runs whole images.
+_ADA_ROUND = dict(type="mmrazor.AdaRound", iterations=1000, lr=0.03)
+_BRECQ = dict(type="mmrazor.BlockReconstruction", iterations=200, lr=0.03, batch_size=8)
 _EQUALIZED = dict(type="mmrazor.CrossLayerEqualization")
 _AS_RELU = {**_EQUALIZED, "replace_relu6": True}
 _CORRECTED = dict(type="mmrazor.BiasCorrection")
@@ -59,7 +61,7 @@ VARIANTS = {
         _int4("to nearest", networks=_ALL),
         _int4("bias corrected", _CORRECTED),
         _int4("GPTQ", dict(type="mmrazor.GPTQ"), networks=_ALL),
-        _int4("AdaRound", dict(type="mmrazor.AdaRound", **_STEPS)),
-        _int4("BRECQ", dict(type="mmrazor.BlockReconstruction", **_STEPS)),
+        _int4("AdaRound", _ADA_ROUND),
+        _int4("BRECQ", _BRECQ),
     )
 }
