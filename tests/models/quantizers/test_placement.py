@@ -26,7 +26,6 @@ from tests.models.quantizers.toys import (
     randomized,
 )
 
-
 #: Biases that are rounded too have tests of their own.
 BACKEND = replace(backend_named("onnxruntime"), integer_biases=False)
 
