@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from mmengine.runner import Runner
 
 from mmrazor.apis.export import export_model
 from mmrazor.apis.infer import init_model
+from mmrazor.models.architectures.onnx_session import onnx_session
 
 
 def exported(cfg: Config, checkpoint: str, folder: Path) -> dict[str, Any]:
@@ -31,9 +31,7 @@ def exported(cfg: Config, checkpoint: str, folder: Path) -> dict[str, Any]:
     assert info.onnx is not None
     bare = Config.fromfile(info.config)
     model = init_model(bare, info.checkpoint, device="cpu")
-    session = import_module("onnxruntime").InferenceSession(
-        str(info.onnx.path), providers=["CPUExecutionProvider"]
-    )
+    session = onnx_session(info.onnx.path)
     with DefaultScope.overwrite_default_scope(bare.default_scope):
         loader = Runner.build_dataloader(bare.test_dataloader)
     labels, ours, theirs = [], [], []

@@ -7,8 +7,9 @@ network of their seed; the float network trained for as many more steps (``contr
 the comparison of what is trained. Models in 8 bits are exported and run in ONNX Runtime
 on all test images, where every integer is compared with torch's.
 
-The float networks are those of ``prune_accuracy.py``, in its folder. A finished run is
-kept and not repeated while its config is the same; a stopped one goes on.
+The float networks are trained as those of ``prune_accuracy.py``, for fewer steps, and
+kept in its folder. A finished run is kept and not repeated while its config is the
+same; a stopped one goes on.
 
     python tools/prepare_data.py cifar10
     python benchmarks/quant_accuracy.py             # CPU: two runs side by side

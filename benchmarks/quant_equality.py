@@ -7,7 +7,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from quant_integers import check_scales, expose_integers, integers_of
 from torch import Tensor
 
 from mmrazor import example_inputs, export_onnx
+from mmrazor.models.architectures.onnx_session import onnx_session
 
 
 @dataclass
@@ -108,7 +108,8 @@ def compared(model: Any, loader: Iterable[Any]) -> dict[str, Any]:
                 size = tuple(images.shape[-2:])
                 info = export_onnx(network, example_inputs(network, size), path)
                 scales = expose_integers(path, opened)
-                plain, with_integers = _session(path), _session(opened)
+                files = path, opened
+                plain, with_integers = (onnx_session(one, threads=1) for one in files)
             fed = {info.input_names[0]: images.numpy()}
             with integers_of(quantizer) as seen:
                 ours.append(network(images, mode="tensor"))
@@ -135,15 +136,6 @@ def compared(model: Any, loader: Iterable[Any]) -> dict[str, Any]:
         "bytes": size_bytes,
         **found.summary(),
     }
-
-
-def _session(path: Path) -> Any:
-    runtime = import_module("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    return runtime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"]
-    )
 
 
 def _percent(right: Tensor) -> float:

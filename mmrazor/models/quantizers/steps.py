@@ -113,25 +113,13 @@ def _bias(
     weight: Any, site: Site, places: Places, activations: nn.ModuleDict
 ) -> RoundBias | None:
     """Return what rounds the bias of a layer, if its sums are of integers."""
-    given, rows = given_quantizer(places, activations, site), site.kind == "linear"
-    in_integers = rows or weight.settings_now.bits == 8
-    if given is None or not in_integers or not sums_have_one_scale(weight):
-        return None
-    return RoundBias(given, weight, rows)
-
-
-def given_quantizer(places: Places, activations: nn.ModuleDict, site: Site) -> Any:
-    """Return the quantizer of what a layer is given; None if there is not one of all.
-
-    Args:
-        places: Where quantizers stand.
-        activations: Quantizers of activations, by the key of their name.
-        site: Of the layer.
-    """
-    name = quantizer_of_input(places, site, 0)
+    name, rows = quantizer_of_input(places, site), site.kind == "linear"
     if name is None or (site, 0) in places.mixed:
         return None
-    return activations[key_of(name)]
+    in_integers = rows or weight.settings_now.bits == 8
+    if not in_integers or not sums_have_one_scale(weight):
+        return None
+    return RoundBias(activations[key_of(name)], weight, rows)
 
 
 class QuantizedRun(SiteMode):
