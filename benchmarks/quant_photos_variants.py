@@ -31,7 +31,9 @@ _BY_TENSOR = dict(weight=dict(granularity="tensor"))
 _NAIVE = dict(backend="generic", weight=dict(bits=4), activation=False)
 _INT4 = {**_NAIVE, "weight": dict(bits=4, observer=dict(type="MSEObserver"))}
 # Fewer steps than usual need a larger rate. A step of BRECQ runs whole images.
-_ADA_ROUND = dict(type="mmrazor.AdaRound", iterations=1000, lr=0.03)
+_ADA_ROUND = dict(
+    type="mmrazor.AdaRound", iterations=1000, lr=0.03, positions=128, batch_size=256
+)
 _BRECQ = dict(type="mmrazor.BlockReconstruction", iterations=200, lr=0.03, batch_size=8)
 _EQUALIZED = dict(type="mmrazor.CrossLayerEqualization")
 _AS_RELU = {**_EQUALIZED, "replace_relu6": True}

@@ -1,7 +1,8 @@
 # The one file that knows of quirks of the OpenMMLab packages.
 # mmengine finds a package by a table "scope -> distribution"; the maintained forks
 # carry other distribution names, mmcls became mmpretrain, and ``mmengine.hub``
-# installs whatever it does not find. ``apply`` corrects all three, importing no host.
+# installs whatever it does not find. For each config of a host that is read, it parses
+# all metafiles of that host. ``apply`` corrects all four, importing no host.
 """Find the host libraries (mmpretrain, mmdet, mmseg), their configs and weights."""
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from importlib import metadata
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -23,6 +25,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import mmengine.config.utils
 import mmengine.utils
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
@@ -53,6 +56,13 @@ def apply() -> None:
     for name in ("mmengine.utils", "mmengine.utils.package_utils", "mmengine.hub.hub"):
         if name in sys.modules:
             vars(sys.modules[name])["install_package"] = _refuse_to_install
+    mmengine.config.utils.load = _load_once
+
+
+@cache
+def _load_once(path: str) -> Any:
+    """Return what mmengine loads from a file; nobody may change it."""
+    return load(path)
 
 
 def host_module(scope: str) -> str:

@@ -7,12 +7,14 @@ from pathlib import Path
 import mmengine.utils
 import pytest
 from mmengine.config import Config
-from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.config.utils import MODULE2PACKAGE, _get_cfg_metainfo
+from mmengine.fileio import load
 from mmengine.registry import MODELS, DefaultScope, Registry
 
 from mmrazor import compat
 
 RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
+PSPNET = "pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
@@ -55,6 +57,16 @@ def test_base_of_mmcls_and_mmseg_resolve(tmp_path) -> None:
         file = tmp_path / "config.py"
         file.write_text(f"_base_ = ['{base}']\n")
         assert Config.fromfile(str(file)).model
+
+
+def test_metafiles_of_a_host_are_parsed_once(monkeypatch) -> None:
+    compat._load_once.cache_clear()
+    parsed = []
+    monkeypatch.setattr(compat, "load", lambda path: parsed.append(path) or load(path))
+    for _ in range(2):
+        assert _get_cfg_metainfo(str(compat.config_dir("mmseg").parents[1]), PSPNET)
+    assert len(parsed) > 10
+    assert len(parsed) == len(set(parsed))
 
 
 def test_suffix_may_be_left_out() -> None:

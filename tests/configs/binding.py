@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
 import mmengine.registry
@@ -107,6 +108,7 @@ def _bound(value: Mapping[str, Any], scope: str | None, where: str) -> Iterator[
         yield f"{where}: {named}: {answers[0]}"
 
 
+@cache
 def _classes(name: str, scope: str | None) -> list[Any]:
     found = []
     for root in ROOTS:

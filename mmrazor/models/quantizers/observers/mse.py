@@ -46,14 +46,13 @@ class MSEObserver(Observer):
     def ends(self, settings: QuantSettings) -> tuple[Tensor, Tensor]:
         """Return the best range; the widest of equals."""
         seen = self.statistic
-        edges = seen.edges()
-        centres = ((edges[:, 1:] + edges[:, :-1]) / 2).to(seen.low.dtype)
+        centres, counts = _filled(seen)
         best = torch.full_like(seen.low, torch.inf)
         share = torch.ones_like(seen.low)
         for step in range(self.num_steps, 0, -1):
             part = step / self.num_steps
             range_ = seen.low * part, seen.high * part
-            error = squared_error(centres, seen.counts, *range_, settings)
+            error = squared_error(centres, counts, *range_, settings)
             share = torch.where(error < best, part, share)
             best = torch.minimum(best, error)
         return seen.low * share, seen.high * share
@@ -84,3 +83,15 @@ def squared_error(
     pair = scale_and_zero_point(low, high, by_row)
     rounded = fake_quantized(values, *pair, by_row, axis=0)
     return ((rounded - values).square_() * counts).sum(1)
+
+
+def _filled(seen: Histogram) -> tuple[Tensor, Tensor]:
+    """Return centres and counts of as many bins as the fullest row needs.
+
+    A channel of weights has far fewer numbers than there are bins.
+    """
+    number = int(seen.counts.count_nonzero(1).max())
+    places = seen.counts.topk(number, 1).indices.sort(1).values
+    edges = seen.edges()
+    centres = ((edges[:, 1:] + edges[:, :-1]) / 2).to(seen.low.dtype)
+    return centres.gather(1, places), seen.counts.gather(1, places)
