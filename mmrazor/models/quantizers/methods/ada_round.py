@@ -152,13 +152,13 @@ class Examples:
 
     def at(self, weight_GOK: Tensor, picks: Tensor) -> Tensor:
         """Return the difference of what a weight makes of some rows, ``(G, N, O)``."""
-        rows = self.rows_GNK[:, picks].to(weight_GOK)
+        rows = self.rows_GNK.index_select(1, picks).to(weight_GOK)
         found = rows @ weight_GOK.mT
         if self.bias_GO is not None:
             found = found + self.bias_GO[:, None]
         for activation in self.activations:
             found = activation(found)
-        return found - self.targets_GNO[:, picks].to(found)
+        return found - self.targets_GNO.index_select(1, picks).to(found)
 
     @torch.no_grad()
     def error(self, weight_GOK: Tensor) -> float:
