@@ -14,7 +14,8 @@ class RoundBias(nn.Module):
     """A bias in, the nearest multiples of the step that sums of products have out.
 
     The gradient is that of the identity. Nothing is rounded while a quantizer does not
-    round, or where a layer is given more than rows: its bias is added to real numbers.
+    round, where a layer of rows is given more than rows, and in a convolution with
+    weights of less than 8 bits: that bias is added to real numbers.
 
     Args:
         given: Quantizer of what the layer is given.
@@ -36,7 +37,7 @@ class RoundBias(nn.Module):
         quantizers = self.given, self.weight
         if not all(one.quantizing and one.ready for one in quantizers):
             return x
-        if self.rows and given.dim() != 2:
+        if not (given.dim() == 2 if self.rows else self.weight.settings_now.bits == 8):
             return x
         with torch.no_grad():
             scale = sum_scale(*quantizers)

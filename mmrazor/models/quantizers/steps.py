@@ -112,14 +112,11 @@ def steps_of(
 def _bias(
     weight: Any, site: Site, places: Places, activations: nn.ModuleDict
 ) -> RoundBias | None:
-    """Return what rounds the bias of a layer, if its sums are of integers."""
-    name, rows = quantizer_of_input(places, site), site.kind == "linear"
-    if name is None or (site, 0) in places.mixed:
+    """Return what rounds the bias of a layer, if its sums can be of integers."""
+    name = quantizer_of_input(places, site)
+    if name is None or (site, 0) in places.mixed or not sums_have_one_scale(weight):
         return None
-    in_integers = rows or weight.settings_now.bits == 8
-    if not in_integers or not sums_have_one_scale(weight):
-        return None
-    return RoundBias(activations[key_of(name)], weight, rows)
+    return RoundBias(activations[key_of(name)], weight, site.kind == "linear")
 
 
 class QuantizedRun(SiteMode):

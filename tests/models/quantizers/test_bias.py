@@ -97,10 +97,20 @@ def test_who_does_not_round_them(settings):
     assert bias_at(quantizer, "fc:linear") is None
 
 
-def test_convolutions_in_4_bits_and_in_front_of_a_norm_do_not():
-    few = calibrated(Layers().eval(), images(), weight=dict(bits=4))
-    assert bias_at(few, "conv:conv") is None
-    assert bias_at(few, "fc:linear") is not None
+def test_convolutions_in_4_bits_do_not():
+    net, x = Layers().eval(), images()
+    quantizer = calibrated(net, x, weight=dict(bits=[4, 8]))
+    rounds, bias = bias_at(quantizer, "conv:conv"), net.conv.bias
+    [choice] = quantizer.step_at(Site("conv", "conv")).weight.choices()
+    for bits in (8, 4, 8):  # as they are selected now
+        choice.selected = bits
+        assert (rounds(bias, x) is bias) == (bits == 4)
+    few = calibrated(net := Layers().eval(), x, weight=dict(bits=4))
+    rows = torch.rand(2, 256)
+    assert not torch.equal(bias_at(few, "fc:linear")(net.fc.bias, rows), net.fc.bias)
+
+
+def test_convolutions_in_front_of_a_norm_do_not():
     net = randomized(Chain())
     quantizer = calibrated(net, images(), fold=False)
     assert bias_at(quantizer, "conv1:conv") is None
