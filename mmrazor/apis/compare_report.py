@@ -17,6 +17,8 @@ from ..core.files import write_json
 from .prune_report import count_text
 from .weights_file import size_text
 
+_NAME_WIDTH = 16  # of a model in a terminal of 80 columns
+
 
 @dataclass(frozen=True)
 class ComparedModel:
@@ -84,10 +86,11 @@ class Comparison:
     def table(self) -> Group:
         """Return a row for each model, with its share of the first one's numbers."""
         table = Table(title="Models, and their share of the first")
-        table.add_column("model", overflow="fold")
+        widest = max(len(one.name) for one in self.models)
+        table.add_column("model", overflow="fold", min_width=min(widest, _NAME_WIDTH))
         columns = self.columns()
         for name in columns:
-            table.add_column(name, justify="right", no_wrap=True)
+            table.add_column(name, justify="right")
         texts = [column_texts(name, numbers) for name, numbers in columns.items()]
         for model, row in zip(self.models, zip(*texts, strict=True), strict=True):
             table.add_row(model.name, *row)

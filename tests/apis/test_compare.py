@@ -62,8 +62,8 @@ REFUSED = replace(
 )
 
 
-def text_of(found: Comparison) -> str:
-    console = Console(width=200, record=True, file=io.StringIO())
+def text_of(found: Comparison, width: int = 200) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(found.table())
     return console.export_text()
 
@@ -80,6 +80,13 @@ def test_shares_are_of_the_first_model() -> None:
     assert "odd: it has no ONNX file" in text
     assert "one image of 32 x 32" in text
     assert "top1" not in text_of(Comparison((DENSE,), None, "a processor"))
+
+
+def test_names_and_costs_are_whole_in_a_narrow_terminal() -> None:
+    models = DENSE, replace(SMALL, name="distilled", params=123_456)
+    text = text_of(Comparison(models, "top1", "a processor"), width=70)
+    for shown in ("dense", "distilled", "123 k", "256.0 KiB", "(25.0%)"):
+        assert f" {shown} " in text
 
 
 def test_the_picture_has_a_bar_for_each_number(tmp_path: Path) -> None:
