@@ -32,7 +32,7 @@ _NAIVE = dict(backend="generic", weight=dict(bits=4), activation=False)
 _INT4 = {**_NAIVE, "weight": dict(bits=4, observer=dict(type="MSEObserver"))}
 # Fewer steps than usual need a larger rate. A step of BRECQ runs whole images.
 _ADA_ROUND = dict(
-    type="mmrazor.AdaRound", iterations=1000, lr=0.03, positions=128, batch_size=256
+    type="mmrazor.AdaRound", iterations=1000, lr=0.03, positions=128, batch_size=128
 )
 _BRECQ = dict(type="mmrazor.BlockReconstruction", iterations=200, lr=0.03, batch_size=8)
 _EQUALIZED = dict(type="mmrazor.CrossLayerEqualization")
