@@ -155,7 +155,10 @@ def flat(value: Any) -> list[float]:
     return [x for v in value for x in flat(v)] if isinstance(value, list) else [value]
 
 
-@pytest.mark.parametrize("scope", TINY)
+@pytest.mark.parametrize(
+    "scope",
+    [pytest.param(s, marks=[] if s == "mmdet" else [pytest.mark.slow]) for s in TINY],
+)
 def test_bare_host_gives_the_same_predictions(
     scope: str, tmp_path: Path, image: Path
 ) -> None:

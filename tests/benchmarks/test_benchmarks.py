@@ -38,6 +38,7 @@ def test_help_names_the_gpu_option(script):
     assert "--full" in run(script, "--help")
 
 
+@pytest.mark.slow
 def test_import_time_prints_json():
     result = json.loads(run("import_time.py", "--repeats", "1"))
     assert result["benchmark"] == "import_time"

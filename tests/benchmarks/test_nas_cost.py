@@ -75,6 +75,7 @@ class Toy:
 ARGUMENTS = argparse.Namespace(calls=20, exact=3, subnets=2, turns=5)
 
 
+@pytest.mark.slow
 def test_what_is_measured() -> None:
     toy = Toy()
     found = measured(toy, ARGUMENTS)
@@ -88,6 +89,7 @@ def test_what_is_measured() -> None:
     assert step["step_over_plain"]["of_fastest"] == pytest.approx(2, abs=0.3)
 
 
+@pytest.mark.slow
 def test_steps_take_turns_for_each_subnet() -> None:
     times = step_times(Toy(), 2, 3)
     assert {name: len(pairs) for name, pairs in times.items()} == {

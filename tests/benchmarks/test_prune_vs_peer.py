@@ -71,6 +71,7 @@ def test_what_differs_is_named() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_ours_alone_is_measured() -> None:
     found = measure(small(), None, turns=2)
     macs = found["macs"]

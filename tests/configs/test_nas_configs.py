@@ -31,8 +31,9 @@ IMAGES = {"fashion_mnist": 28, "cifar10": 32, "scenes": 160, "in1k": 224, "coco"
 
 
 def parametrized(paths):
-    """Configs by name; those that are not small are slow."""
-    marks = {path: [] if path in SMALL else [pytest.mark.slow] for path in paths}
+    """Configs by name; those that are not small are slow, and so is that of DARTS."""
+    quick = [p for p in SMALL if not p.stem.startswith("darts_supernet")]
+    marks = {path: [] if path in quick else [pytest.mark.slow] for path in paths}
     return pytest.mark.parametrize(
         "path", [pytest.param(p, id=p.stem, marks=marks[p]) for p in paths]
     )

@@ -23,6 +23,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_killed_at_any_point_and_resumed_equals_uninterrupted(
     toy_config, killed_and_resumed, case
@@ -40,7 +41,7 @@ def test_two_processes_fuse_alike_and_train_as_one_does(one_and_two_processes):
     assert_close(first, alone, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("epoch", [1, 3])
+@pytest.mark.parametrize("epoch", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_checkpoint_is_tested_exported_and_run(
     toy_config, run_tool, weights, tmp_path, epoch
 ):

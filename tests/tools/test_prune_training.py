@@ -41,7 +41,16 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = ("Taylor, by step", "Fisher, by step")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
+        for name in CASES
+    ],
+)
 def test_killed_at_any_point_and_resumed_equals_uninterrupted(
     toy_config, killed_and_resumed, case
 ):
