@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .flow import Flow
+from .flow import Call, Flow
 from .functions import WEIGHTED
 
 
@@ -33,4 +33,22 @@ def to_products(flow: Flow) -> set[int]:
         product = call.kind in WEIGHTED or call.kind == "matmul"
         if product or any(value in found for value in call.outputs):
             found.update(call.inputs)
+    return found
+
+
+def to_softmax(flow: Flow) -> set[int]:
+    """Return the values that a softmax alone reads, added to others or not."""
+    found: set[int] = set()
+
+    def leads(call: Call) -> bool:
+        if getattr(call.func, "__name__", "") == "softmax":
+            return True
+        return call.kind in ("move", "add") and not found.isdisjoint(call.outputs)
+
+    for call in reversed(flow.calls):
+        for value in call.outputs:
+            users = flow.users.get(value, [])
+            alone = bool(users) and value not in flow.results
+            if alone and all(leads(user) for user, _ in users):
+                found.add(value)
     return found

@@ -15,7 +15,7 @@ from torch import nn
 
 from ...core.names import is_inside
 from .backends import Backend
-from .dependence import from_inputs, from_products, to_products
+from .dependence import from_inputs, from_products, to_products, to_softmax
 from .flow import Call, Flow
 from .functions import FUSED, MOVES, WEIGHTED, pads_images
 from .places import Places, Weight
@@ -41,6 +41,7 @@ class _Placing:
         self.moving = from_inputs(flow)
         self.made = from_products(flow, self.moving)
         self.used = to_products(flow)
+        self.scores = to_softmax(flow)
 
     def done(self) -> Places:
         for call in self.flow.calls:
@@ -79,6 +80,8 @@ class _Placing:
         if call.kind == "matmul":
             inside = len(floats) == 2 and any(value in self.moving for value in floats)
             return None if inside else "multiplies what depends on no input"
+        if not self.scores.isdisjoint(call.outputs):
+            return ""  # a mask is added, which may be -inf
         number = sum(value in self.made for value in floats)
         if number < len(floats) or number < (1 if call.kind == "avg_pool" else 2):
             return ""

@@ -155,6 +155,35 @@ class Constant(nn.Module):
         return self.stem(x) + bias.sum()
 
 
+class Masked(Attention):
+    """Attention that looks at no token whose mask, which is computed, says so."""
+
+    def __init__(self, bias_too):
+        super().__init__()
+        self.gate, self.bias_too = nn.Linear(8, 1), bias_too
+
+    def forward(self, x):
+        x = self.embed(x)
+        gate = self.gate(x)[..., 0]
+        hidden = gate < gate.mean(1, keepdim=True)
+        query, key = x, self.attention.out_proj(x)
+        mask = torch.where(hidden, -torch.inf, 0.0)[:, None]
+        scores = query @ key.transpose(1, 2) + mask
+        if self.bias_too:
+            scores = scores.view(-1, *scores.shape[1:]) + gate[:, None]
+        return self.head(scores.softmax(-1) @ x)
+
+
+@pytest.mark.parametrize("bias_too", [False, True])
+def test_masks_of_infinity_are_added_in_float(bias_too):
+    x = images(2, 5, 6)
+    quantizer = calibrated(Masked(bias_too).eval(), x)
+    places = quantizer.places
+    assert Site("", "matmul") in places.outputs  # the scores, before a mask is added
+    assert not [site for site in places.outputs if site.kind == "add"]
+    assert not [site for site, _ in places.inputs if site.kind == "add"]
+
+
 def test_what_depends_on_no_input_is_left_alone():
     places = prepared(Constant())
     assert sites(places.weights) == ["stem:conv"]
