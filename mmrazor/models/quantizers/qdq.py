@@ -23,6 +23,7 @@ from .settings import QuantSettings
 from .steps import Step
 
 _INT32 = torch.iinfo(torch.int32)
+_LARGEST_BIAS = 2**30  # half of what int32 holds: the rest is for what is added to it
 
 
 class ActivationQDQ(nn.Module):
@@ -106,6 +107,46 @@ class WeightQDQ(ConstantQDQ):
         zero_point = quantizer.zero_point.detach() + self.shift
         scale = quantizer.scale.detach().float()
         return integers.to(self.dtype), scale, zero_point.to(self.dtype)
+
+    def hold_(self, bias: Tensor, step: Tensor) -> None:
+        """Take larger steps where the runtime could not add a bias to sums of these.
+
+        That is so in channels whose weights are next to nothing beside the bias.
+
+        Args:
+            bias: Of the layer, shape ``(C,)``.
+            step: Of what the layer is given.
+        """
+        assert self._kept is not None
+        integers, scale, zero_point = self._kept
+        size = bias.detach().double().abs()
+        least = (size if scale.dim() else size.amax()) / (step * _LARGEST_BIAS)
+        if bool((scale >= least).all()):
+            return
+        wider = torch.maximum(scale, least).float()
+        shape = (-1, *[1] * (integers.dim() - 1)) if scale.dim() else ()
+        zeros, ratio = (part.view(shape) for part in (zero_point, scale / wider))
+        steps = (integers.float() - zeros) * ratio
+        self._kept = (steps.round() + zeros).to(self.dtype), wider, zero_point
+
+
+class HeldBias(nn.Module):
+    """A bias that is left to the runtime, which rounds it to int32.
+
+    Args:
+        given: Quantizer of what the layer is given.
+        weight: Its weight, whose steps are made large enough.
+    """
+
+    def __init__(self, given: Any, weight: WeightQDQ) -> None:
+        super().__init__()
+        self.weight, self.step = weight, given.scale.detach()
+
+    def forward(self, x: Tensor, given: Tensor) -> Tensor:
+        """Return the bias as it is."""
+        if not torch.onnx.is_in_onnx_export():
+            self.weight.hold_(x, self.step)
+        return x
 
 
 class BiasQDQ(ConstantQDQ):
@@ -191,8 +232,9 @@ def _written(quantizer: Any) -> dict[Any, Step]:
             step.output = pair(step.output)
         if step.weight is None:
             continue
-        if isinstance(step.bias, RoundBias):  # the runtime rounds those of convolutions
-            rows = step.bias.rows
-            step.bias = BiasQDQ(step.bias.given, step.weight) if rows else None
-        step.weight = WeightQDQ(step.weight, step.axis, centred)
+        weight = WeightQDQ(step.weight, step.axis, centred)
+        if isinstance(step.bias, RoundBias):
+            given, rows = step.bias.given, step.bias.rows
+            step.bias = BiasQDQ(given, step.weight) if rows else HeldBias(given, weight)
+        step.weight = weight
     return steps

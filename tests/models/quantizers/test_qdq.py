@@ -227,6 +227,40 @@ def test_large_weights_are_exact(monkeypatch, saturates):
     assert [a.dtype for a in weights] == [np.uint8 if saturates else np.int8]
 
 
+class NearlyDead(nn.Module):
+    """A channel, or all that is given, next to nothing beside the bias."""
+
+    def __init__(self, channel, given):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.last = conv(3, 8), conv(8, 4), conv(4, 4)
+        with torch.no_grad():
+            self.first.bias.zero_()
+            self.first.weight.mul_(given)
+            self.second.bias.fill_(0.3)
+            self.second.weight[1].mul_(channel)
+
+    def forward(self, x):
+        return self.last(self.second(self.first(x).relu()))
+
+
+@pytest.mark.parametrize("granularity", ["channel", "tensor"])
+@pytest.mark.parametrize("saturates", {sums_saturate(), True})
+@pytest.mark.parametrize(
+    ("channel", "given"), [(1e-5, 1), (1e-12, 1), (1, 1e-6), (1, 1e-12), (1e-9, 1e-9)]
+)
+@torch.no_grad()
+def test_a_large_bias_is_held(monkeypatch, channel, given, saturates, granularity):
+    # In steps of such weights it would be more than int32 holds.
+    monkeypatch.setattr(qdq, "sums_saturate", lambda: saturates)
+    net, x = NearlyDead(channel, given).eval(), images()
+    one = Written(net, x, weight=dict(granularity=granularity))
+    assert one.runs["QLinearConv"] == 3
+    step = one.quantizer.step_at(Site("last", "conv")).output.scale
+    assert float((one(x) - net(x)).abs().max()) < 2.1 * float(step)
+    assert one.info.max_difference < 0.02
+
+
 @pytest.mark.slow
 def test_sizes_that_are_known_let_tokens_run_as_rows():
     torch.manual_seed(0)
