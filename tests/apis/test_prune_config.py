@@ -121,7 +121,10 @@ def test_the_folder_may_be_moved(tmp_path: Path, image: str) -> None:
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("scope", TINY)
+@pytest.mark.parametrize(
+    "scope",
+    [pytest.param(s, marks=[] if s == "mmdet" else [pytest.mark.slow]) for s in TINY],
+)
 def test_an_exported_pruned_model_works_in_the_host(
     scope: str, tmp_path: Path, image: str
 ) -> None:

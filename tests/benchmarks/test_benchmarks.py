@@ -31,6 +31,7 @@ def run(script: str, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_names_the_gpu_option(script):
     if script != "import_time.py":

@@ -173,6 +173,7 @@ def test_subnet_files_fit_their_configs():
             )
 
 
+@pytest.mark.slow
 def test_a_search_by_gradient_runs_from_its_config(tiny_data, tmp_path, monkeypatch):
     monkeypatch.chdir(tiny_data)
     path = ROOT / "configs/nas/mmcls/darts/darts_small_supernet_1xb64-10e_cifar10.py"

@@ -34,6 +34,7 @@ def test_killed_at_any_point_and_resumed_equals_uninterrupted(
     assert whole["model architecture.first.weight"].shape[0] < 8
 
 
+@pytest.mark.slow
 @pytest.mark.dist
 def test_two_processes_fuse_alike_and_train_as_one_does(one_and_two_processes):
     first, alone = one_and_two_processes(fused(by_epoch=False, interval=4))

@@ -69,6 +69,7 @@ def test_what_is_left_is_tested_and_rebuilt(toy_config, run_tool, weights, tmp_p
         assert torch.equal(value, stored[name])
 
 
+@pytest.mark.slow
 @pytest.mark.dist
 def test_two_processes_search_alike_and_as_one_does(one_and_two_processes):
     first, alone = one_and_two_processes(searched())

@@ -41,7 +41,7 @@ CASES = {
 }
 
 
-SLOW = ("Taylor, by step", "Fisher, by step")
+SLOW = ("Taylor, by step", "Fisher, by step", "slimming, by epoch, Adam")
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,9 @@ def test_prune_train_test(toy_config, sparse_config, run_tool, weights, tmp_path
     assert not tuned[first].equal(pruned["model first.weight"])
 
 
-@pytest.mark.parametrize("by_epoch", [True, False])
+@pytest.mark.parametrize(
+    "by_epoch", [pytest.param(True, marks=pytest.mark.slow), False]
+)
 def test_killed_and_resumed_equals_uninterrupted(
     sparse_config, run_tool, weights, by_epoch
 ):

@@ -81,7 +81,10 @@ def worker(rank, port, kind, out):
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    ["SingleTeacherDistill", pytest.param("TwoForwards", marks=pytest.mark.slow)],
+)
 def test_two_processes_train_as_one_does_also_after_the_stop(kind, saved_by_two):
     first, second = saved_by_two(__file__, kind)
     alone = train(build(KINDS[kind]), INPUTS)
