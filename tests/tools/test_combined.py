@@ -15,8 +15,9 @@ from tests.docs.blocks import ROOT, blocks_of, commands_of
 README = Path("configs/combined/README.md")
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer")
 CLASSES += ("dog", "frog", "horse", "ship", "truck")
-# There is one step in each epoch.
+# Ten images are one step of an epoch: pruning needs some behind it.
 SHORT = ["model.pruner.schedule.end=1", "model.pruner.schedule.interval=1"]
+SHORT += ["train_dataloader.batch_size=2"]
 
 
 def commands() -> list[list[str]]:
