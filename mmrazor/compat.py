@@ -61,7 +61,7 @@ def apply() -> None:
 
 @cache
 def _load_once(path: str) -> Any:
-    """Return what mmengine loads from a file; nobody may change it."""
+    """Return what is in a metafile; nobody may change it."""
     return load(path)
 
 
@@ -225,10 +225,10 @@ def pretrained_url(cfg_path: str | os.PathLike[str]) -> str:
 
 def _published_weights(root: Path, path: Path, asked: str) -> str:
     name = path.relative_to(root).as_posix()
-    for meta_file in load(str(root / "model-index.yml"))["Import"]:
+    for meta_file in _load_once(str(root / "model-index.yml"))["Import"]:
         if Path(meta_file).parent != Path(name).parent:
             continue
-        for entry in load(str(root / meta_file)).get("Models") or []:
+        for entry in _load_once(str(root / meta_file)).get("Models") or []:
             if entry.get("Config") == name and entry.get("Weights"):
                 weights = entry["Weights"]
                 return weights if isinstance(weights, str) else weights[0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 PREPROCESSOR = dict(mean=[120.0, 110.0, 100.0], std=[60.0, 55.0, 50.0])
 
 
@@ -137,3 +139,8 @@ def segmentor(num_classes: int = 3, **changes: Any) -> dict[str, Any]:
 
 
 TINY = {"mmpretrain": classifier, "mmdet": detector, "mmseg": segmentor}
+#: Their names, for long tests: all but one host are slow.
+SCOPES = [
+    pytest.param(name, marks=[] if name == "mmdet" else [pytest.mark.slow])
+    for name in TINY
+]

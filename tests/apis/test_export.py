@@ -18,7 +18,7 @@ from mmrazor.apis.export import ExportInfo, export_model, summary_table
 from mmrazor.apis.infer import inference, init_model
 from mmrazor.apis.onnx import OnnxExportError
 from mmrazor.models.architectures import build_architecture
-from tests.tiny_models import TINY
+from tests.tiny_models import SCOPES, TINY
 
 mmcv = pytest.importorskip("mmcv")
 
@@ -155,10 +155,7 @@ def flat(value: Any) -> list[float]:
     return [x for v in value for x in flat(v)] if isinstance(value, list) else [value]
 
 
-@pytest.mark.parametrize(
-    "scope",
-    [pytest.param(s, marks=[] if s == "mmdet" else [pytest.mark.slow]) for s in TINY],
-)
+@pytest.mark.parametrize("scope", SCOPES)
 def test_bare_host_gives_the_same_predictions(
     scope: str, tmp_path: Path, image: Path
 ) -> None:

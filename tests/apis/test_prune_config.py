@@ -25,7 +25,7 @@ from mmrazor.core.space import Subnet
 from mmrazor.models.architectures import build_architecture
 from mmrazor.models.pruners import BudgetError, NothingPrunableError
 from tests.apis import test_export, test_sparsify
-from tests.tiny_models import TINY, classifier
+from tests.tiny_models import SCOPES, TINY, classifier
 
 mmcv = pytest.importorskip("mmcv")
 
@@ -121,10 +121,7 @@ def test_the_folder_may_be_moved(tmp_path: Path, image: str) -> None:
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize(
-    "scope",
-    [pytest.param(s, marks=[] if s == "mmdet" else [pytest.mark.slow]) for s in TINY],
-)
+@pytest.mark.parametrize("scope", SCOPES)
 def test_an_exported_pruned_model_works_in_the_host(
     scope: str, tmp_path: Path, image: str
 ) -> None:

@@ -89,7 +89,6 @@ def test_commands_in_the_text(page: Path, checker: CommandChecker) -> None:
                 pytest.fail(f"{page}: {command}\n{err}")
 
 
-@pytest.mark.timeout(900)
 def test_commands_in_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     checker = CommandChecker(tmp_path)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from .bias import RoundBias, sum_scale
 from .processor import sums_saturate
 from .settings import QuantSettings
+from .shapes import spread
 from .steps import Step
 
 _INT32 = torch.iinfo(torch.int32)
@@ -124,8 +125,10 @@ class WeightQDQ(ConstantQDQ):
         if bool((scale >= least).all()):
             return
         wider = torch.maximum(scale, least).float()
-        shape = (-1, *[1] * (integers.dim() - 1)) if scale.dim() else ()
-        zeros, ratio = (part.view(shape) for part in (zero_point, scale / wider))
+        quantizer: Any = self.outside
+        settings, axis = quantizer.settings_now, quantizer.axis
+        pair = zero_point, scale / wider
+        zeros, ratio = (spread(part, integers, settings, axis) for part in pair)
         steps = (integers.float() - zeros) * ratio
         self._kept = (steps.round() + zeros).to(self.dtype), wider, zero_point
 
