@@ -141,14 +141,14 @@ class OptunaSearcher(Searcher):
         batch: list[dict[str, Any]] = []
         self._numbers = []
         while len(batch) < self.batch:
-            self._study.take_over_dead()
-            running, evaluated = self._study.claimed()
-            waiting = self._study.trials("WAITING")
-            over = self._used_up and not running and not waiting
-            if over or len(evaluated) >= self.num_subnets:
+            self._study.give_up_dead()
+            now = self._study.standing()
+            owed = [*now.waiting, *now.left()]
+            over = self._used_up and not now.running and not owed
+            if over or len(now.evaluated) >= self.num_subnets:
                 break
-            room = len(evaluated) + len(running) < self.num_subnets
-            if waiting or (room and not self._used_up):
+            room = len(now.evaluated) + len(now.running) < self.num_subnets
+            if room and (owed or not self._used_up):
                 found = self._claimed()
                 if found is not None:
                     self._numbers.append(found[0])
@@ -164,20 +164,25 @@ class OptunaSearcher(Searcher):
     def _claimed(self) -> tuple[int, dict[str, Any]] | None:
         """Return a trial that is ours; None if others hold all that is left to do."""
         for _ in range(_TRIES):
-            running, evaluated = self._study.claimed()
-            known = [t.params for t in evaluated + running]
+            now = self._study.standing()
+            for dead in now.left():
+                self._study.enqueue_again(dead)
             # One that is being set up by another worker lacks values.
-            full = [params for params in known if len(params) == len(self.space)]
-            seen = {self.space.key(params) for params in full}
+            full = [values for values in now.known() if len(values) == len(self.space)]
+            seen = {self.space.key(values) for values in full}
             # A seed for each trial, so that workers differ and a resumed one goes on.
             seed = self.seed * 1_000_003 + self._study.num_trials()
             number, values = self._study.ask(_SAMPLERS[self.sampler](seed))
             if self.limits(values):
-                if self._study.claim(number, values, self.num_subnets):
+                verdict = self._study.claim(number, values, self.num_subnets)
+                if verdict == "ours":
                     return number, values
             else:
+                verdict = "known"
                 walk_into(self.space, self.limits, self.rng, values)
             self._study.withdraw(number)
+            if verdict == "full":
+                return None
             nearby = self._new_near(values, seen)
             if nearby is None:
                 if not seen:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import sqlite3
 import time
@@ -61,7 +60,7 @@ def categorical(space: SearchSpace) -> dict[str, Any]:
 
 
 def opened_storage(url: str, heartbeat_s: int) -> Any:
-    """Open a database whose trials are put in line again if their worker dies.
+    """Open a database that knows whose trials show signs of life.
 
     Raises:
         ConnectionError: If it cannot be reached.
@@ -96,14 +95,6 @@ def _database(url: str, options: dict[str, Any]) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # experimental, as all of the heartbeat
-        # Optuna 4.9 gave both other names; the old ones go with 6.0.
-        names = inspect.signature(storages.RDBStorage.__init__).parameters
-        if "heartbeat_stale_trial_callback" in names:
-            again = storages.RetryHeartbeatStaleTrialCallback()
-            options = {**options, "heartbeat_stale_trial_callback": again}
-        else:
-            old = storages.RetryFailedTrialCallback()
-            options = {**options, "failed_trial_callback": old}
         return storages.RDBStorage(url, **options)
 
 

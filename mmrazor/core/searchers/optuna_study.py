@@ -13,8 +13,17 @@ from typing import Any, final
 
 from ..space import SearchSpace
 from .optuna_storage import categorical, opened_storage, opened_study
+from .optuna_trials import (
+    AGAIN,
+    UNSCORED,
+    WITHDRAWN,
+    Standing,
+    Verdict,
+    standing,
+    turn_of,
+    values_of,
+)
 
-_UNSCORED = "unscored"
 _SETTING_UP_S = 10.0
 
 
@@ -23,8 +32,8 @@ class SharedStudy:
     """Trials of a search in a storage that workers join and leave.
 
     A trial is *claimed* while it runs and once it is evaluated; the same values cannot
-    be claimed twice. A trial whose worker does not beat for two heartbeats is put in
-    line again.
+    be claimed twice. A trial whose worker does not beat for two heartbeats is given up,
+    and its values are put in line again.
 
     Args:
         url: Storage, as SQLAlchemy names it.
@@ -65,22 +74,20 @@ class SharedStudy:
         found: list[Any] = self.study.get_trials(deepcopy=False, states=chosen)
         return found
 
-    def claimed(self) -> tuple[list[Any], list[Any]]:
-        """Return the trials that run, of any worker, and those that were evaluated."""
-        found = self.trials("RUNNING", "COMPLETE", "FAIL")
-        running = [t for t in found if t.state.name == "RUNNING"]
-        return running, [t for t in found if _is_evaluated(t)]
+    def standing(self) -> Standing:
+        """Return what the trials of all workers are to the search now."""
+        found = self.study.get_trials(deepcopy=False)
+        return standing(found, len(self.space))
 
     def num_trials(self) -> int:
         """Return the number of all trials, also of those that were withdrawn."""
         return len(self.study.get_trials(deepcopy=False))
 
-    def take_over_dead(self) -> None:
-        """Put the trials of workers that show no more signs of life in line again."""
+    def give_up_dead(self) -> None:
+        """End the trials of workers that show no more signs of life."""
         from optuna.storages import fail_stale_trials
 
-        running, _ = self.claimed()
-        for trial in running:
+        for trial in self.standing().running:
             # A worker may die before its first sign of life: give the sign for it.
             if trial.number not in self._mine and trial.number not in self._others:
                 self._others.add(trial.number)
@@ -103,33 +110,23 @@ class SharedStudy:
         """Let the next trial have these values."""
         self.study.enqueue_trial(dict(values))
 
-    def claim(self, number: int, values: Mapping[str, Any], most: int) -> bool:
-        """Return whether a trial may go on.
+    def enqueue_again(self, dead: Any) -> None:
+        """Let the next trial have the values of one whose worker died."""
+        again = {AGAIN: turn_of(dead)[0]}
+        self.study.enqueue_trial(values_of(dead), user_attrs=again)
 
-        That is if nobody else has or had its values, and it is not one too many. Of two
-        trials at a time the one with the lower number goes on. What one of lower number
-        will have is waited for, 10 seconds at most.
+    def claim(self, number: int, values: Mapping[str, Any], most: int) -> Verdict:
+        """Return whether a trial may go on, see :meth:`Standing.verdict`.
 
-        Args:
-            number: Of the trial.
-            values: Of the trial.
-            most: Trials that may be claimed in all.
+        What one that was asked for earlier will have is waited for, 10 seconds at most.
         """
         give_up = time.monotonic() + _SETTING_UP_S
         while True:
-            # What is in line, of a worker that died, goes before what is drawn anew.
-            waiting = self.trials("WAITING")
-            running, evaluated = self.claimed()
-            earlier = [t for t in running if t.number < number]
-            settled = all(len(t.params) == len(self.space) for t in earlier)
-            if settled or time.monotonic() > give_up:
-                break
+            now = self.standing()
+            known = [len(values_of(trial)) for trial in now.before(number)]
+            if set(known) <= {len(self.space)} or time.monotonic() > give_up:
+                return now.verdict(number, values, most)
             time.sleep(0.02)
-        taken = {t.number for t in earlier}
-        taken |= {t.number for t in waiting if t.number < number}
-        if len(taken) + len(evaluated) >= most:
-            return False
-        return all(t.params != values for t in earlier + evaluated)
 
     def hold(self, number: int, trial_id: int) -> None:
         """Give signs of life for a trial until it is told or withdrawn."""
@@ -142,8 +139,7 @@ class SharedStudy:
 
     def withdraw(self, number: int) -> None:
         """Give a trial up that was not claimed."""
-        self.study.tell(number, state=_state("FAIL"), skip_if_finished=True)
-        self._release(number)
+        self._end(number, "FAIL", None, {WITHDRAWN: True})
 
     def tell(
         self,
@@ -158,19 +154,10 @@ class SharedStudy:
             objectives: What it reached, None if it could not be evaluated.
             attributes: What else is kept with it.
         """
-        if number in self._mine and self.is_running(number):
-            trial_id = self._mine[number]
-            kept = {**attributes, **({_UNSCORED: True} if objectives is None else {})}
-            for key, value in kept.items():
-                self._storage.set_trial_user_attr(trial_id, key, value)
-            state = _state("FAIL" if objectives is None else "COMPLETE")
-            values = None if objectives is None else list(objectives)
-            self.study.tell(number, values, state=state, skip_if_finished=True)
-        self._release(number)
-
-    def is_running(self, number: int) -> bool:
-        """Return whether a trial is still open."""
-        return any(trial.number == number for trial in self.trials("RUNNING"))
+        if objectives is None:
+            self._end(number, "FAIL", None, {**attributes, UNSCORED: True})
+        else:
+            self._end(number, "COMPLETE", list(objectives), attributes)
 
     def resume(self, number: int) -> bool:
         """Hold a trial again; return whether it is still open."""
@@ -184,9 +171,25 @@ class SharedStudy:
         """Give no more signs of life."""
         self._stop.set()
 
-    def _release(self, number: int) -> None:
+    def _end(
+        self,
+        number: int,
+        state: str,
+        objectives: list[float] | None,
+        attributes: Mapping[str, Any],
+    ) -> None:
+        from optuna.exceptions import UpdateFinishedTrialError
+
         with self._lock:
-            self._mine.pop(number, None)
+            trial_id = self._mine.pop(number, None)
+        if trial_id is None:
+            return
+        try:
+            for key, value in attributes.items():
+                self._storage.set_trial_user_attr(trial_id, key, value)
+        except UpdateFinishedTrialError:  # another worker has taken it over
+            return
+        self.study.tell(number, objectives, state=_state(state), skip_if_finished=True)
 
     def _beat(self) -> None:
         from optuna.exceptions import StorageInternalError
@@ -199,12 +202,6 @@ class SharedStudy:
                     self._storage.record_heartbeat(trial_id)
                 except StorageInternalError:  # busy or away; the next beat may do
                     continue
-
-
-def _is_evaluated(trial: Any) -> bool:
-    return trial.state.name == "COMPLETE" or (
-        trial.state.name == "FAIL" and _UNSCORED in trial.user_attrs
-    )
 
 
 def _state(name: str) -> Any:

@@ -131,7 +131,7 @@ def worker_main(storage, arguments):
     from tests.core.loops import toy_search as toys
 
     # on a busy machine, one that is late by two beats would be taken for dead
-    toys.SEARCHERS["optuna"] |= {"storage": storage, "heartbeat_s": 2}
+    toys.SEARCHERS["optuna"] |= {"storage": storage, "heartbeat_s": 4}
     main(*arguments)
 
 
