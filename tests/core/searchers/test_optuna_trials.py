@@ -131,12 +131,16 @@ def _events(line):
     return [(kinds[word[0]], int(word[1:] or 0)) for word in line.split()]
 
 
+IGNORED = "ignore::optuna.exceptions.ExperimentalWarning"
+
+
 # The one that died is noticed after the last place was asked for by another ...
 @example(2, 1, [1], _events("s0 s1 s1 s1 k1"))
 # ... is in line when the other goes on ...
 @example(3, 1, [2, 1], _events("s0 s1 s0 s0 k0 n s1 s0 s1 s0"))
 # ... or has its values drawn by a third.
 @example(3, 1, [2, 1], _events("s0 s1 s2 s0 s0 k0"))
+@pytest.mark.filterwarnings(IGNORED)
 @settings(max_examples=200, deadline=None)
 @given(st.integers(2, 4), st.integers(1, 3), DRAWS, st.lists(EVENTS, max_size=60))
 def test_all_is_evaluated_once(num_workers, most, draws, events):
