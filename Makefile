@@ -29,7 +29,7 @@ quickstart: install-fast  ## train, distil and export a small network on real da
 	$(PY) tools/quickstart.py $(ARGS)
 
 test: install  ## the quick tests, on CPU
-	$(PY) -m pytest -n $(WORKERS) --dist loadfile --durations=30 $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=30 $(ARGS)
 
 test-slow: install  ## the tests that take longer than ten seconds
 	$(PY) -m pytest -m "slow and not gpu" --timeout=1800 $(ARGS)

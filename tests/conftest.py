@@ -22,6 +22,12 @@ from mmengine.registry import DefaultScope
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files, so that no worker is waited for at the end."""
+    tools = ROOT / "tests" / "tools"
+    items.sort(key=lambda item: not item.path.is_relative_to(tools))
+
+
 @contextmanager
 def _scopes_as_before() -> Iterator[None]:
     before = OrderedDict(DefaultScope._instance_dict)
