@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -57,7 +57,6 @@ def tables(draw):
     return groups, macs, params, kept
 
 
-@settings(deadline=None)
 @given(tables())
 def test_cost_is_the_plain_formula(case):
     groups, macs, params, kept = case
@@ -71,7 +70,6 @@ def test_cost_is_the_plain_formula(case):
     assert table.dense == table.cost(groups)
 
 
-@settings(deadline=None)
 @given(tables())
 def test_by_module_adds_up_what_is_inside(case):
     groups, macs, params, kept = case
@@ -88,7 +86,6 @@ def test_by_module_adds_up_what_is_inside(case):
         assert [cost.macs, cost.params] == expected
 
 
-@settings(deadline=None)
 @given(tables())
 def test_savings_are_differences_of_costs(case):
     groups, macs, params, kept = case
@@ -102,7 +99,6 @@ def test_savings_are_differences_of_costs(case):
         assert saving == expected
 
 
-@settings(deadline=None)
 @given(tables(), st.integers(0, 9))
 def test_minimum_is_below_all_choices_that_keep_as_many(case, least):
     groups, macs, params, kept = case

@@ -85,7 +85,7 @@ def shapes(draw: st.DrawFn) -> tuple[list[int], int, list[int]]:
 
 
 @given(shapes())
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(max_examples=200)
 def test_reshaped_equals_reshape(case: tuple[list[int], int, list[int]]) -> None:
     old, dim, new = case
     field = line_field(torch.arange(old[dim]) + 7, old, dim)

@@ -11,7 +11,7 @@ from torch import nn
 from mmrazor.core.loops.bn_calibration import PooledStatistics, calibrated_bn
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     sizes=st.lists(st.integers(1, 5), min_size=1, max_size=6),
     offset=st.sampled_from([0.0, 1e4]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -34,13 +34,11 @@ def brute_fronts(rows):
     return fronts
 
 
-@settings(deadline=None)
 @given(points)
 def test_fronts(rows):
     assert non_dominated_fronts(rows) == brute_fronts(rows.tolist())
 
 
-@settings(deadline=None)
 @given(points)
 def test_order_takes_whole_fronts_and_spreads(rows):
     order = crowded_order(rows)

@@ -141,7 +141,7 @@ IGNORED = "ignore::optuna.exceptions.ExperimentalWarning"
 # ... or has its values drawn by a third.
 @example(3, 1, [2, 1], _events("s0 s1 s2 s0 s0 k0"))
 @pytest.mark.filterwarnings(IGNORED)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(2, 4), st.integers(1, 3), DRAWS, st.lists(EVENTS, max_size=60))
 def test_all_is_evaluated_once(num_workers, most, draws, events):
     party = Party(num_workers, most, draws)

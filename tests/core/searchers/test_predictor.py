@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.interpolate import RBFInterpolator
@@ -29,7 +29,6 @@ PREDICTORS = ["GaussianProcessPredictor", "MLPPredictor", "RBFPredictor"]
 pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3)
 
 
-@settings(deadline=None)
 @given(pairs)
 def test_rank_correlation_is_that_of_scipy(rows):
     first, second = zip(*rows, strict=True)

@@ -25,7 +25,7 @@ from tests.core.searchers.toys import (
 budgets = st.sampled_from(
     [None, dict(macs=40), dict(macs=(38, 41)), dict(macs=0.7, params=(10, 13))]
 )
-quick = settings(max_examples=15, deadline=None)
+quick = settings(max_examples=15)
 
 
 @quick

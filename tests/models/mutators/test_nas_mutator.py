@@ -46,7 +46,7 @@ def test_choices_are_named_after_their_places(searched: tuple) -> None:
     assert mutator.mutables["tied"].choices() == mutator.mutables["stem"].choices()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS)
 def test_every_cost_equals_a_real_count(searched: tuple, costs, seed: int) -> None:
     model, mutator = searched
@@ -66,7 +66,7 @@ def test_the_range_is_reached(searched: tuple, costs) -> None:
     assert costs.range()["macs"] == (min(seen), max(seen))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS)
 def test_the_plain_model_computes_the_same(searched: tuple, seed: int) -> None:
     model, mutator = searched

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mmrazor.core.cost import CostTable, Product
@@ -79,7 +79,6 @@ def cases(draw):
     return table, scores, budget, settings
 
 
-@settings(deadline=None)
 @given(cases())
 def test_what_is_kept(case):
     table, scores, budget, settings = case

@@ -93,7 +93,7 @@ def slow_global(scores, widths, cost, most):
         best = {**best, name: more}
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(cases())
 def test_local_is_the_slow_one(case):
     sizes, widths, _, cost, most = case
@@ -101,7 +101,7 @@ def test_local_is_the_slow_one(case):
     assert counts == slow_local(sizes, widths, cost, most)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(cases())
 def test_global_is_the_slow_one(case):
     _, widths, scores, cost, most = case
@@ -109,7 +109,7 @@ def test_global_is_the_slow_one(case):
     assert counts == slow_global(scores, widths, cost, most)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(cases())
 def test_nothing_more_fits_a_global_ranking(case):
     _, widths, scores, cost, most = case
@@ -121,7 +121,7 @@ def test_nothing_more_fits_a_global_ranking(case):
         assert more not in ladder or cost({**counts, name: more}) > most
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(cases())
 def test_shares_of_a_local_ranking_are_alike(case):
     sizes, widths, _, cost, most = case
@@ -138,7 +138,7 @@ def test_shares_of_a_local_ranking_are_alike(case):
             assert gap < steps
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(cases(), st.integers(0, 60))
 def test_a_larger_budget_costs_no_less(case, more):
     sizes, widths, scores, cost, most = case
@@ -159,7 +159,7 @@ def test_equal_scores_go_to_the_earlier_group():
     assert top_units(np.array([1.0, 2.0, 1.0, 1.0]), 2) == [0, 1]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=9), st.data())
 def test_top_units(scores, data):
     count = data.draw(st.integers(0, len(scores)))
@@ -167,7 +167,7 @@ def test_top_units(scores, data):
     assert top_units(np.array(scores, float), count) == sorted(ranked[:count])
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.integers(1, 40), st.integers(1, 24), st.integers(1, 6), st.integers(1, 6))
 def test_widths_are_all_multiples_from_the_least_on(size, divisor, channels, least):
     expected = [

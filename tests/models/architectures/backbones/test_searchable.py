@@ -56,7 +56,7 @@ def searched(request: pytest.FixtureRequest):
     return model, mutator, mutator.space_cost(model, IMAGE)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32))
 def test_every_subnet_runs_alone_and_costs_what_is_told(searched, seed: int) -> None:
     model, mutator, costs = searched

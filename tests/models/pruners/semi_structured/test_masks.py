@@ -11,7 +11,7 @@ from torch import nn
 from mmrazor.models.pruners.semi_structured import Pattern, magnitude_mask, nm_mask
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_keeps_exactly_n_of_m_and_the_highest(data):
     m = data.draw(st.integers(1, 6))
