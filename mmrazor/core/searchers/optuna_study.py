@@ -87,7 +87,7 @@ class SharedStudy:
         """End the trials of workers that show no more signs of life."""
         from optuna.storages import fail_stale_trials
 
-        for trial in self.standing().running:
+        for trial in self.trials("RUNNING"):
             # A worker may die before its first sign of life: give the sign for it.
             if trial.number not in self._mine and trial.number not in self._others:
                 self._others.add(trial.number)

@@ -17,7 +17,6 @@ from tests.core.graph.token_blocks import TOKEN_BLOCKS, TokenMixer
 
 SEEDS = st.integers(0, 2**16)
 steady = settings(
-    derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -76,8 +76,7 @@ class Party:
 
     def __init__(self, num_workers, most, draws):
         storage = Memory()
-        patch = pytest.MonkeyPatch()
-        with patch.context() as patched:
+        with pytest.MonkeyPatch.context() as patched:
             patched.setattr(optuna_study, "opened_storage", lambda *_: storage)
             self.studies = [
                 optuna_study.SharedStudy("", "search", SPACE, ["maximize"], 3600)

@@ -322,7 +322,6 @@ def test_a_run_before_calibration_is_told_where_it_fails():
 
 
 steady = settings(
-    derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
