@@ -47,7 +47,7 @@ def load_config(
         config: A file, the config of an installed library such as
             ``'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'`` or
             ``'mmrazor::distill/...'``, or a Config, of which a copy is returned.
-        cfg_options: Changes to it, with dotted keys.
+        cfg_options: Changes to it, with dotted keys; they stay as they are.
 
     Raises:
         FileNotFoundError: If there is no such config; near names are listed.
@@ -55,7 +55,8 @@ def load_config(
     """
     cfg = copy.deepcopy(config) if isinstance(config, Config) else _read(config)
     if cfg_options:
-        cfg.merge_from_dict(dict(cfg_options))
+        # A copy: mmengine writes dotted keys into the dictionaries beside them.
+        cfg.merge_from_dict(copy.deepcopy(dict(cfg_options)))
     return cfg
 
 

@@ -1,3 +1,4 @@
+import copy
 import os
 import time
 from pathlib import Path
@@ -188,6 +189,18 @@ def test_configs_of_installed_libraries_are_found():
     assert done.train_dataloader.persistent_workers
     with pytest.raises(FileNotFoundError, match="resnet18_8xb32_in1k"):
         load_config("mmpretrain::resnet/resnet18_8xb32_in1kk.py")
+
+
+@pytest.mark.parametrize("config", [Config(), Config({"search": {"budget": {}}})])
+def test_changes_stay_as_they_are(config: Config) -> None:
+    search = {"budget": {"macs": 0.5}}
+    changes = {"search": search, "search.budget.macs": 0.1, "search.metric": "top1"}
+    given = copy.deepcopy(changes)
+    cfg = load_config(config, changes)
+    assert cfg.search == {"budget": {"macs": 0.1}, "metric": "top1"}
+    assert changes == given
+    cfg.search.budget.macs = 0.2
+    assert search == {"budget": {"macs": 0.5}}
 
 
 def test_bfloat16_wrapper_refuses_other_types():

@@ -1,5 +1,6 @@
 """Factories that write small configs and run the tools as a user does."""
 
+import copy
 import multiprocessing
 import os
 import socket
@@ -135,7 +136,7 @@ def toy_config(tmp_path):
                     "type": "ToyImages",
                 }
         cfg = Config(content)
-        cfg.merge_from_dict(options or {})
+        cfg.merge_from_dict(copy.deepcopy(options or {}))
         if distil:
             cfg.model = distilled(cfg.model.to_dict())
         cfg.dump(tmp_path / name)
