@@ -5,6 +5,7 @@ Scripts that a test starts cannot import ``tests``: what they share is a fixture
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import subprocess
@@ -36,6 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long files, so that no worker is waited for at the end."""
     tools = ROOT / "tests" / "tools"
     items.sort(key=lambda item: not item.path.is_relative_to(tools))
+
+
+def pytest_collection_finish() -> None:
+    """Take what is imported out of the garbage collections of each dataset built."""
+    gc.collect()
+    gc.freeze()
 
 
 @contextmanager

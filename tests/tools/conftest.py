@@ -147,9 +147,9 @@ def toy_config(tmp_path):
 
 @pytest.fixture(scope="session")
 def forkserver():
-    """Return a context whose processes have imported torch and mmengine already."""
+    """Return a context whose processes have imported what every run imports."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mmrazor.apis.train"])
+    context.set_forkserver_preload(["imported_by_runs"])
     kept = {name: os.environ.get(name) for name in ENVIRONMENT}
     os.environ.update(ENVIRONMENT)
     process = context.Process(target=os.getpid)  # starts the server

@@ -81,7 +81,8 @@ def trained():
     """Return the weights of the supernet after a few steps on all images."""
     torch.manual_seed(0)
     model = MODELS.build(SUPERNET)
-    items = [ToyImages(augment=False)[i] for i in range(24)]
+    images = ToyImages(augment=False)
+    items = [images[i] for i in range(24)]
     batch = {name: [item[name] for item in items] for name in items[0]}
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     for _ in range(40):
