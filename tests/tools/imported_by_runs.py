@@ -1,14 +1,19 @@
 """What every run imports; the server that the tests' runs are forked from has it."""
 
+import contextlib
 import gc
+import importlib
 
-import matplotlib.pyplot  # noqa: F401
-import mmcv.ops  # noqa: F401
-import torch._dynamo
-import torch.utils.cpp_extension
-import torchvision  # noqa: F401
-import yapf.yapflib.yapf_api  # noqa: F401
-
-import mmrazor.apis.train  # noqa: F401
-
+for name in (
+    "mmrazor.apis.train",
+    # as mmengine's Runner and visualizer, or torch's optimizers, begin
+    "matplotlib.pyplot",
+    "mmcv.ops",
+    "torch._dynamo",
+    "torch.utils.cpp_extension",
+    "torchvision",
+    "yapf.yapflib.yapf_api",
+):
+    with contextlib.suppress(ImportError):  # mmcv is not installed everywhere
+        importlib.import_module(name)
 gc.freeze()  # each dataset that mmengine builds looks through all that is not
