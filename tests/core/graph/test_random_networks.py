@@ -16,10 +16,7 @@ from tests.core.graph.networks import ImageNet, Spatial, TokenNet
 from tests.core.graph.token_blocks import TOKEN_BLOCKS, TokenMixer
 
 SEEDS = st.integers(0, 2**16)
-steady = settings(
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+unchecked = settings(suppress_health_check=list(HealthCheck))
 
 
 def makers(graph: ChannelGraph) -> set[str]:
@@ -49,13 +46,13 @@ def test_block_on_tokens(block: type[nn.Module], token: bool) -> None:
 
 
 @given(st.lists(st.sampled_from(IMAGE_BLOCKS), min_size=2, max_size=4), SEEDS)
-@settings(steady, max_examples=40)
+@settings(unchecked, max_examples=40)
 def test_networks_on_maps(blocks: list[type[nn.Module]], seed: int) -> None:
     _check_maps(blocks, seed)
 
 
 @given(st.lists(st.sampled_from(TOKEN_BLOCKS), min_size=2, max_size=3), SEEDS)
-@settings(steady, max_examples=30)
+@settings(unchecked, max_examples=30)
 def test_networks_on_tokens(blocks: list[type[nn.Module]], seed: int) -> None:
     _check_tokens(blocks, seed)
 
@@ -66,7 +63,7 @@ def test_networks_on_tokens(blocks: list[type[nn.Module]], seed: int) -> None:
     st.sampled_from([1, 2]),
     SEEDS,
 )
-@settings(steady, max_examples=15)
+@settings(unchecked, max_examples=15)
 def test_convolutions_of_other_dims(
     dims: int, groups: int, multiplier: int, seed: int
 ) -> None:
@@ -77,14 +74,14 @@ def test_convolutions_of_other_dims(
 
 @pytest.mark.slow
 @given(st.lists(st.sampled_from(IMAGE_BLOCKS), min_size=1, max_size=6), SEEDS)
-@settings(steady, max_examples=400)
+@settings(unchecked, max_examples=400)
 def test_many_networks_on_maps(blocks: list[type[nn.Module]], seed: int) -> None:
     _check_maps(blocks, seed)
 
 
 @pytest.mark.slow
 @given(st.lists(st.sampled_from(TOKEN_BLOCKS), min_size=1, max_size=5), SEEDS)
-@settings(steady, max_examples=300)
+@settings(unchecked, max_examples=300)
 def test_many_networks_on_tokens(blocks: list[type[nn.Module]], seed: int) -> None:
     _check_tokens(blocks, seed)
 

@@ -321,15 +321,12 @@ def test_a_run_before_calibration_is_told_where_it_fails():
         net(x)
 
 
-steady = settings(
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+unchecked = settings(suppress_health_check=list(HealthCheck))
 SEEDS = st.integers(0, 2**16)
 
 
 @given(st.lists(st.sampled_from(IMAGE_BLOCKS), min_size=1, max_size=3), SEEDS)
-@settings(steady, max_examples=12)
+@settings(unchecked, max_examples=12)
 def test_networks_on_maps(blocks, seed):
     torch.manual_seed(seed)
     model = with_random_values(ImageNet(blocks, flat=bool(seed % 2)), seed)
@@ -337,7 +334,7 @@ def test_networks_on_maps(blocks, seed):
 
 
 @given(st.lists(st.sampled_from(TOKEN_BLOCKS), min_size=1, max_size=2), SEEDS)
-@settings(steady, max_examples=10)
+@settings(unchecked, max_examples=10)
 def test_networks_on_tokens(blocks, seed):
     torch.manual_seed(seed)
     token = bool(seed % 2) and TokenMixer not in blocks
