@@ -16,15 +16,18 @@ from ..searchers import CostLimits, Searcher
 from ..searchers.nsga2 import crowded_order
 from ..searchers.objectives import Objective
 from ..space import SearchSpace, Subnet
+from .crash_note import CrashNote, is_time_limit
 from .ranks import from_leader, gathered, num_ranks, rank
 from .search_progress import SearchProgress
-from .search_state import Evaluation, SearchState
+from .search_state import Attempt, Evaluation, SearchState
+from .time_limit import checked_time_limit, time_limit
 
 Evaluate: TypeAlias = "Callable[[Mapping[str, Any], float], Mapping[str, Any]]"
 Task: TypeAlias = "tuple[Subnet, float]"
 Rounds: TypeAlias = "Generator[list[Task], list[Evaluation], None]"
 
 _GIVE_UP = 20
+_ATTEMPTS = 3
 
 
 @final
@@ -40,6 +43,10 @@ class Search:
     validation set, the best ``keep`` of it on the next, and so on. What is dropped is
     told to the searcher without a score.
 
+    A Subnet whose evaluation ends the process is begun anew when the search is resumed,
+    alone if several ranks were at work; after three times it is recorded as failed,
+    with the signal.
+
     Args:
         space: What to search.
         searcher: Which Subnets.
@@ -51,6 +58,9 @@ class Search:
         resume: Go on with the state that is there, if any.
         parts: Shares of the validation set, ascending, the last of them 1.
         keep: Share of a batch that goes on to the next part, in (0, 1).
+        time_limit_s: Seconds after which an evaluation is interrupted and recorded as
+            failed. One that cannot be interrupted ends the process, and is recorded
+            when the search is resumed. None: there is no limit.
         progress: Whether to show a bar.
 
     Raises:
@@ -80,14 +90,18 @@ class Search:
         resume: bool = False,
         parts: Sequence[float] = (1.0,),
         keep: float = 0.5,
+        time_limit_s: float | None = None,
         progress: bool = False,
     ) -> None:
         self.space, self.searcher, self.evaluate = space, searcher, evaluate
         self.parts, self.keep = _checked_parts(parts, keep), keep
+        self.time_limit_s = checked_time_limit(time_limit_s)
         self.progress = progress
         #: What was evaluated, in order; on rank 0.
         self.evaluations: list[Evaluation] = []
         self._known: dict[tuple[Hashable, float], Evaluation] = {}
+        self._died: dict[tuple[Hashable, float], Attempt] = {}
+        self._note = CrashNote(work_dir, rank())
         self._state = None if work_dir is None else SearchState(work_dir, space)
         from_leader(lambda: self._begin(limits, metric, work_dir, resume))
 
@@ -104,7 +118,8 @@ class Search:
             ValueError: If no Subnet meets the budget, or a metric is not there.
             RuntimeError: If Subnets cannot be evaluated at all.
         """
-        with SearchProgress(self.searcher, self.progress and rank() == 0) as bar:
+        shown = self.progress and rank() == 0
+        with self._note, SearchProgress(self.searcher, shown) as bar:
             bar.show(self.evaluations, new=False)
             rounds = self._rounds()
             tasks = from_leader(partial(_next_round, rounds, None))
@@ -138,23 +153,74 @@ class Search:
         for evaluation in state.evaluations():
             self.searcher.check(evaluation.subnet)
             self._remember(evaluation)
+        for attempt in state.attempts():
+            key = self.space.key(attempt.values), attempt.part
+            if key not in self._known:
+                self._died[key] = attempt
 
     def _rounds(self) -> Rounds:
         """Yield what to evaluate, one task for each rank, and be sent the results."""
         while batch := self.searcher.pending() + list(iter(self.searcher.ask, None)):
             if self._state is not None:
-                self._state.write_searcher(self.searcher.state_dict())
+                died = list(self._died.values())
+                self._state.begin_round(len(self.evaluations), (), died)
+                state = self.searcher.state_dict()
+                self._state.write_searcher(state, len(self.evaluations))
             alive = batch
             for part in self.parts:
                 todo = [s for s in alive if self._key(s, part) not in self._known]
-                for begin in range(0, len(todo), num_ranks()):
-                    chunk = todo[begin : begin + num_ranks()]
+                while todo:
+                    chunk, todo = self._next_chunk(todo, part)
+                    reason = self._given_up(chunk[0], part)
+                    if reason is not None:
+                        self._record([Evaluation(chunk[0], reason, part)])
+                        continue
+                    self._begin_attempts(chunk, part)
                     self._record((yield [(subnet, part) for subnet in chunk]))
                 if part < 1:
                     alive = self._best_of(alive, part)
             for subnet in batch:
                 found = self._known.get(self._key(subnet, 1.0))
                 self.searcher.tell(found.subnet if found else subnet)
+
+    def _next_chunk(
+        self, todo: list[Subnet], part: float
+    ) -> tuple[list[Subnet], list[Subnet]]:
+        """Split off what is evaluated next: one for each rank, a deadly one alone."""
+        size = 0
+        while size < min(num_ranks(), len(todo)) and not self._deaths(todo[size], part):
+            size += 1
+        size = max(size, 1)
+        return todo[:size], todo[size:]
+
+    def _deaths(self, subnet: Subnet, part: float) -> int:
+        """Return how many processes died while they evaluated a Subnet."""
+        died = self._died.get(self._key(subnet, part))
+        return max(0 if died is None else died.count, self.searcher.deaths(subnet))
+
+    def _given_up(self, subnet: Subnet, part: float) -> str | None:
+        """Return why a Subnet is not evaluated any more, None if it is."""
+        died = self._died.get(self._key(subnet, part))
+        reason = "a fault that other workers saw" if died is None else died.reason
+        if is_time_limit(reason):
+            return f"It did not end within {reason}, and could not be interrupted."
+        count = self._deaths(subnet, part)
+        if count < _ATTEMPTS:
+            return None
+        return f"{count} processes died while they evaluated it, the last by {reason}."
+
+    def _begin_attempts(self, chunk: list[Subnet], part: float) -> None:
+        """Put on disk what the ranks begin to evaluate, and how often they have."""
+        if self._state is None:
+            return
+        keys = [self._key(subnet, part) for subnet in chunk]
+        running = []
+        for key, subnet in zip(keys, chunk, strict=True):
+            died = self._died.get(key)
+            count = 1 if died is None else died.count + 1
+            running.append(Attempt(subnet.choices, part, count))
+        others = [one for key, one in self._died.items() if key not in keys]
+        self._state.begin_round(len(self.evaluations), running, others)
 
     def _record(self, results: list[Evaluation]) -> None:
         results = [replace(one, batch=self.searcher.num_batches) for one in results]
@@ -171,8 +237,10 @@ class Search:
             )
 
     def _remember(self, evaluation: Evaluation) -> None:
+        key = self._key(evaluation.subnet, evaluation.part)
         self.evaluations.append(evaluation)
-        self._known[self._key(evaluation.subnet, evaluation.part)] = evaluation
+        self._known[key] = evaluation
+        self._died.pop(key, None)
 
     def _best_of(self, subnets: list[Subnet], part: float) -> list[Subnet]:
         """Return the share that goes on, in the order of the batch."""
@@ -188,7 +256,8 @@ class Search:
     def _evaluated(self, subnet: Subnet, part: float) -> Evaluation:
         begin, score, error = time.perf_counter(), {}, None
         try:
-            score = _numbers(self.evaluate(subnet.choices, part))
+            with time_limit(self.time_limit_s, self._note.file):
+                score = _numbers(self.evaluate(subnet.choices, part))
         except Exception as err:  # noqa: BLE001 - other candidates may be fine
             error = f"{type(err).__name__}: {err}"
         seconds = time.perf_counter() - begin

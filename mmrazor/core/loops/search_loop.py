@@ -50,6 +50,7 @@ class SearchLoop(ValLoop):
             each.
         resume: Go on with the search in the runner's work directory.
         fp16: Whether to run in mixed precision.
+        time_limit_s: Seconds for each candidate, see ``Search``. None: no limit.
         progress: Whether to show a bar.
 
     Raises:
@@ -74,6 +75,7 @@ class SearchLoop(ValLoop):
         memory_gb: float = 4.0,
         resume: bool = False,
         fp16: bool = False,
+        time_limit_s: float | None = None,
         progress: bool = True,
     ) -> None:
         super().__init__(runner, dataloader, evaluator, fp16=fp16)
@@ -105,6 +107,7 @@ class SearchLoop(ValLoop):
             resume=resume,
             parts=parts,
             keep=keep,
+            time_limit_s=time_limit_s,
             progress=progress,
         )
 

@@ -153,6 +153,10 @@ class Searcher(ABC):
         asked = range(self._num_asked)
         return [self._subnet(self._batch[i]) for i in asked if i not in self._told]
 
+    def deaths(self, subnet: Subnet) -> int:
+        """Return how many other workers are known to have died evaluating a Subnet."""
+        return 0
+
     def points(self, subnets: Sequence[Subnet]) -> NDArray[np.float64]:
         """Return the objectives of Subnets that have scores, larger is better.
 

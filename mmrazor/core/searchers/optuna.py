@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, final
@@ -13,6 +14,7 @@ from .base import Searcher
 from .draw import draw_children, draw_new, walk_into
 from .objectives import Objective
 from .optuna_study import SharedStudy
+from .optuna_trials import values_of
 
 _TRIES = 20
 _POLL_S = 0.5
@@ -107,6 +109,7 @@ class OptunaSearcher(Searcher):
         for subnet in self.evaluated():
             self.check(subnet)
         self._numbers: list[int] = []
+        self._deaths: Counter[Hashable] = Counter()
         self._used_up = False
 
     def tell(self, subnet: Subnet, score: Mapping[str, float] | None = None) -> None:
@@ -137,6 +140,10 @@ class OptunaSearcher(Searcher):
             for trial in self._study.trials("COMPLETE")
         ]
 
+    def deaths(self, subnet: Subnet) -> int:
+        """Return how many workers were given up while they held a Subnet."""
+        return self._deaths[self.space.key(subnet.choices)]
+
     def _proposed(self) -> Sequence[dict[str, Any]]:
         batch: list[dict[str, Any]] = []
         self._numbers = []
@@ -157,9 +164,15 @@ class OptunaSearcher(Searcher):
             if batch:
                 break
             time.sleep(_POLL_S)  # others hold the rest, and may die
-        if not batch:
+        if batch:
+            self._count_deaths()
+        else:
             self._study.close()
         return batch
+
+    def _count_deaths(self) -> None:
+        dead = self._study.standing().dead
+        self._deaths = Counter(self.space.key(values_of(trial)) for trial in dead)
 
     def _claimed(self) -> tuple[int, dict[str, Any]] | None:
         """Return a trial that is ours; None if others hold all that is left to do."""
@@ -208,9 +221,17 @@ class OptunaSearcher(Searcher):
         return self.evaluated()
 
     def _own_state(self) -> dict[str, Any]:
-        return {"numbers": self._numbers}
+        return {"numbers": self._numbers, "trials": self._study.num_trials()}
 
     def _load_own_(self, data: dict[str, Any]) -> None:
+        found, wanted = self._study.num_trials(), data.get("trials", 0)
+        if found < wanted:
+            raise ValueError(
+                f"Study {self.study_name!r} in the storage has {found} trials, and "
+                f"this worker saw {wanted}: trials are lost. Bring the database back "
+                "from a copy, or search anew in another folder and another study."
+            )
+        self._count_deaths()
         self._numbers = list(data["numbers"])
         for subnet in self.pending():
             if not self._study.resume(self._numbers[self._position(subnet)]):
