@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import signal
@@ -160,5 +161,5 @@ def _without(arguments: Sequence[str], kept: _Kept) -> tuple[list[str], list[str
 
 def _is_launched(arguments: Sequence[str]) -> bool:
     words = " ".join(arguments).replace("=", " ").split()
-    pairs = zip(words, words[1:], strict=False)
+    pairs = itertools.pairwise(words)
     return any(name == "--launcher" and value != "none" for name, value in pairs)
