@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 EVERYBODY = {
     *("registry", "compat", "version"),
-    *("core.files", "core.forward", "core.names", "core.protocols"),
+    *("core.files", "core.forward", "core.locks", "core.names", "core.protocols"),
 }
 CORE = {"core.space", "core.graph", "core.capture", "core.cost"}
 SEARCH = {"core.searchers", "core.loops", "core.hooks"}
@@ -45,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     # found by mmengine through a registry.
     "core.files": set(),
     "core.forward": set(),
+    "core.locks": set(),
     "core.names": set(),
     "core.protocols": set(),
     "core.checkpoint_backend": set(),

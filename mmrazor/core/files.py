@@ -1,28 +1,76 @@
-"""Files that are either whole or absent."""
+# Everything is written in a hidden folder of its own beside its place, and renamed when
+# it is whole and on the disk. A set of files is renamed one by one, so what was there
+# before is kept in the hidden folder meanwhile: a fault takes it back, and the run
+# after one that was killed completes what was begun.
+"""Files, and sets of files, that are either whole or absent."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
-import tempfile
-from collections.abc import Callable
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from .locks import FileLock
+
+_PREFIX, _LOCK = ".mmrazor-", ".lock"
+_NEW, _OLD, _BEGUN = "new", "old", "begun.json"
+_HINTS = {
+    errno.ENOSPC: "Free some space on that disk, or choose another folder.",
+    errno.EDQUOT: "Free some of your quota, or choose another folder.",
+    errno.EACCES: "Choose a folder that you may write to, or change its permissions.",
+    errno.EPERM: "Choose a folder that you may write to, or change its permissions.",
+    errno.EROFS: "Choose a folder that is not mounted read-only.",
+    errno.EISDIR: "Give the path of a file, or move that folder away.",
+    errno.ENOTDIR: "It, or a folder on the way to it, is a file: give another.",
+    errno.EEXIST: "It, or a folder on the way to it, is a file: give another.",
+    errno.ENAMETOOLONG: "Give it a shorter name.",
+    errno.EFBIG: "Choose a folder on a disk that takes files of that size.",
+    errno.ENOENT: "Give a folder that exists, or that can be made.",
+    errno.EIO: "Check that disk, or choose another folder.",
+}
+
+
+class FileWriteError(OSError):
+    """A file cannot be written; the text names it, the cause and what to do.
+
+    Args:
+        path: The file, or the folder.
+        err: What the system says.
+    """
+
+    def __init__(self, path: Path, err: OSError) -> None:
+        self.path, self.cause = path, err
+        reason = (err.strerror or str(err)).lower()
+        hint = _HINTS.get(err.errno or 0, "Choose another folder.")
+        super().__init__(f"'{path}' cannot be written: {reason}. {hint}")
+        self.errno = err.errno
+
 
 def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
-    """Write a file under a temporary name beside it, then rename it into place.
+    """Write a file under another name beside it, then rename it into place.
 
     A reader, or a run that was killed, sees the old file or the new one, never half
-    of one.
+    of one. A link is followed: the file that it leads to is replaced.
 
     Args:
         path: Where the file is wanted; missing parent folders are made.
         write: Writes the whole content to the path it is given, which has the same
-            suffix as ``path``.
+            name as ``path`` in a folder of its own.
 
     Returns:
         The path written.
+
+    Raises:
+        FileWriteError: If it cannot be written: no space, no permission, a folder.
 
     Example:
         >>> import tempfile
@@ -31,21 +79,75 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
         'hi'
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
-    )
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    target = path.resolve() if path.is_symlink() else path
+    with _named(path):
+        _refuse_folder(target)
+        with _hidden_folder(target.parent) as hidden:
+            write(hidden / target.name)
+            _to_disk(hidden / target.name)
+            os.replace(hidden / target.name, target)
+            _to_disk(target.parent)
     return path
+
+
+@contextmanager
+def file_set(folder: str | Path, names: Sequence[str] = ()) -> Iterator[Path]:
+    """Write files that belong together: all of them appear, or none.
+
+    They are written in a folder of their own and moved when the ``with`` block ends.
+    If it ends by an error, or a file cannot be moved, everything is as it was before.
+    If the process is killed while they are moved, :func:`remove_leftovers` moves the
+    rest.
+
+    Args:
+        folder: Where the files are wanted; it is made if it is missing.
+        names: All that such a set may consist of. Of an earlier set, those that this
+            one does not have are removed: no file of two sets is left beside another.
+
+    Yields:
+        The folder to write in. Its files keep their names; they may be read, and
+        written again. What is in folders below it is not moved.
+
+    Raises:
+        FileWriteError: If a file cannot be written; it is named as it was to be.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with file_set(folder) as place:
+        ...     _ = (place / 'a.txt').write_text('a')
+        ...     _ = (place / 'b.txt').write_text('b')
+        >>> sorted(path.name for path in folder.iterdir())
+        ['a.txt', 'b.txt']
+    """
+    folder = Path(folder)
+    with _named(folder):
+        remove_leftovers(folder)
+        with _hidden_folder(folder) as hidden:
+            new = hidden / _NEW
+            new.mkdir()
+            yield new
+            _move(hidden, folder, names)
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Clear what writers that were killed left in a folder.
+
+    A set that was being moved is completed. What belongs to a living process stays, and
+    so does everything that this module did not make.
+
+    Args:
+        folder: Where files are written; it need not exist.
+    """
+    folder = Path(folder)
+    for path in sorted(folder.glob(f"{_PREFIX}*{_LOCK}")):
+        try:
+            lock = FileLock.taken(path)
+        except OSError:  # a link, or of somebody else: not made here
+            continue
+        if lock is None:
+            continue
+        _clear(path.with_suffix(""), lock)
 
 
 def write_json(path: str | Path, data: Any) -> Path:
@@ -66,3 +168,180 @@ def write_json(path: str | Path, data: Any) -> Path:
     """
     text = json.dumps(data, indent=2) + "\n"
     return write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def write_tensors(path: str | Path, content: Mapping[str, Any]) -> Path:
+    """Write a checkpoint as ``torch.save`` does, and as :func:`write_atomically`.
+
+    Args:
+        path: Where the file is wanted.
+        content: What it holds.
+
+    Returns:
+        The path written.
+    """
+
+    def write(temporary: Path) -> None:
+        # By a file of Python's: of a full disk torch's own says "unexpected pos" alone.
+        with temporary.open("wb") as file:
+            try:
+                torch.save(content, file)
+            except RuntimeError as err:
+                if isinstance(err.__context__, OSError):
+                    raise err.__context__ from None
+                raise
+
+    return write_atomically(path, write)
+
+
+@contextmanager
+def _hidden_folder(parent: Path) -> Iterator[Path]:
+    """Give a folder in another one that is this process's own, and remove it."""
+    parent.mkdir(parents=True, exist_ok=True)
+    lock = _new_lock(parent)
+    hidden = lock.path.with_suffix("")
+    try:
+        hidden.mkdir(mode=0o700)
+        yield hidden
+    finally:
+        _clear(hidden, lock)
+
+
+def _new_lock(folder: Path) -> FileLock:
+    while True:
+        path = folder / f"{_PREFIX}{secrets.token_hex(4)}{_LOCK}"
+        with contextlib.suppress(FileExistsError):
+            lock = FileLock.taken(path, new=True)
+            if lock is not None:  # None: just now it was held for a leftover
+                return lock
+
+
+def _clear(hidden: Path, lock: FileLock) -> None:
+    """Remove a hidden folder; it stays, to be recovered later, if that is impossible.
+
+    Links are removed, never followed.
+    """
+    try:
+        if _is_own_folder(hidden):
+            _recover(hidden)
+            shutil.rmtree(hidden)
+    except (OSError, ValueError):
+        lock.release(remove=False)
+    else:
+        lock.release()
+
+
+def _move(hidden: Path, folder: Path, names: Sequence[str]) -> None:
+    """Put the files of a set in their places, or leave these as they are."""
+    new, old, begun = hidden / _NEW, hidden / _OLD, hidden / _BEGUN
+    written = sorted(path.name for path in new.iterdir() if not path.is_dir())
+    stale = sorted(
+        name for name in set(names) - set(written) if os.path.lexists(folder / name)
+    )
+    for name in written:
+        _refuse_folder(folder / name)
+        _to_disk(new / name)
+    _to_disk(new)
+    old.mkdir()
+    try:
+        for name in (*written, *stale):
+            _keep(folder / name, old / name)
+        write_json(begun, stale)
+        for name in written:
+            os.replace(new / name, folder / name)
+        for name in stale:
+            (folder / name).unlink(missing_ok=True)  # it may be in `old`
+        _to_disk(folder)
+    except BaseException:
+        for name in written:
+            if not os.path.lexists(new / name):
+                os.replace(folder / name, new / name)
+        for path in old.iterdir():
+            os.replace(path, folder / path.name)
+        begun.unlink(missing_ok=True)
+        raise
+    with contextlib.suppress(OSError):  # all is done: what is left is cleared later
+        shutil.rmtree(old)
+        begun.unlink()
+
+
+def _keep(path: Path, kept: Path) -> None:
+    """Give a file a second name; where the disk has no such thing, another name."""
+    if not os.path.lexists(path):
+        return
+    try:
+        os.link(path, kept, follow_symlinks=False)
+    except OSError:
+        os.replace(path, kept)
+
+
+def _recover(hidden: Path) -> None:
+    """Complete a set whose moving had begun; take back one that was only prepared."""
+    new, old, begun = hidden / _NEW, hidden / _OLD, hidden / _BEGUN
+    folder = hidden.parent
+    if begun.is_file() and _is_own_folder(new):
+        stale = json.loads(begun.read_text(encoding="utf-8"))
+        for path in new.iterdir():
+            if not _is_own_folder(path):
+                os.replace(path, folder / path.name)
+        for name in stale:
+            (folder / Path(name).name).unlink(missing_ok=True)
+        begun.unlink()
+    elif _is_own_folder(old):
+        for path in old.iterdir():
+            if not os.path.lexists(folder / path.name):
+                os.replace(path, folder / path.name)
+
+
+def _is_own_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _refuse_folder(path: Path) -> None:
+    """Refuse to write a file where a folder is."""
+    if path.is_dir() and not path.is_symlink():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as err:
+        if err.errno not in (errno.EINVAL, errno.ENOTSUP):  # some take no folders
+            raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say of an error of the system which file it is about, as it was to be called."""
+    wanted = _without_hidden(path)
+    try:
+        yield
+    except FileWriteError:
+        raise
+    except OSError as err:
+        if err.errno not in _HINTS:
+            raise
+        given = path if err.filename is None else Path(os.fsdecode(err.filename))
+        named = _without_hidden(given)
+        above = {wanted, *wanted.parents, *wanted.resolve().parents}
+        if named in above:
+            named = wanted
+        elif named == given and named.parent != wanted:
+            raise  # of another file, which was only read
+        raise FileWriteError(named, err) from err
+
+
+def _without_hidden(path: Path) -> Path:
+    """Return where a file belongs that is written in a hidden folder."""
+    parts: list[str] = []
+    skipped = False
+    for part in path.parts:
+        inside, skipped = skipped, part.startswith(_PREFIX)
+        if not skipped and not (inside and part in (_NEW, _OLD, _BEGUN)):
+            parts.append(part)
+    return Path(*parts)
