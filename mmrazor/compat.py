@@ -184,10 +184,31 @@ def read_config(path: str | os.PathLike[str]) -> Config:
 
     mmengine marks such parts with our scope, where a host's datasets and models are
     not found. Our own classes carry their scope in ``type``.
+
+    Raises:
+        ValueError: If the file builds on itself.
     """
+    _check_bases(os.path.abspath(path), ())
     cfg = Config.fromfile(os.fspath(path))
     _drop_own_scope_(cfg._cfg_dict)
     return cfg
+
+
+def _check_bases(path: str, chain: tuple[str, ...]) -> None:
+    """Refuse configs that build on themselves, which mmengine follows for ever."""
+    if path in chain:
+        names = [os.path.basename(one) for one in (*chain[chain.index(path) :], path)]
+        raise ValueError(f"it builds on itself by '_base_': {' -> '.join(names)}")
+    if not path.endswith(".py") or Config._is_lazy_import(path):
+        return
+    for base in Config._get_base_files(path):
+        if not isinstance(base, str):
+            raise ValueError(f"'_base_' of '{path}' has {base!r}, not a path")
+        if "::" in base:
+            continue
+        inner = os.path.abspath(os.path.join(os.path.dirname(path), base))
+        if os.path.isfile(inner):
+            _check_bases(inner, (*chain, path))
 
 
 def _drop_own_scope_(value: Any) -> None:

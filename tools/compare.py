@@ -6,6 +6,7 @@ import sys
 from rich.console import Console
 
 from mmrazor.apis.arguments import add_cfg_options, add_image_size
+from mmrazor.apis.command_line import run
 from mmrazor.apis.compare import compare
 
 
@@ -51,12 +52,9 @@ def main() -> None:
     options = vars(parse_args())
     options["tested"] = not options.pop("no_test")
     console = Console(file=sys.stdout)
-    try:
-        comparison = compare(**options, console=console)
-    except (OSError, ModuleNotFoundError, RuntimeError, TypeError, ValueError) as err:
-        sys.exit(f"error: {err}")
+    comparison = compare(**options, console=console)
     console.print(comparison.table(), crop=False)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

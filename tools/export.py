@@ -1,11 +1,11 @@
 """Export the bare architecture of a trained config: weights, config, ONNX."""
 
 import argparse
-import sys
 
 from rich.console import Console
 
 from mmrazor.apis.arguments import add_cfg_options, add_image_size
+from mmrazor.apis.command_line import run
 from mmrazor.apis.export import export_model, summary_table
 
 
@@ -29,20 +29,17 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command line."""
     args = parse_args()
-    try:
-        info = export_model(
-            args.config,
-            args.checkpoint,
-            args.out_dir,
-            name=args.name,
-            image_size=args.image_size,
-            onnx=not args.no_onnx,
-            cfg_options=args.cfg_options,
-        )
-    except (OSError, ModuleNotFoundError, RuntimeError, ValueError) as err:
-        sys.exit(f"error: {err}")
+    info = export_model(
+        args.config,
+        args.checkpoint,
+        args.out_dir,
+        name=args.name,
+        image_size=args.image_size,
+        onnx=not args.no_onnx,
+        cfg_options=args.cfg_options,
+    )
     Console().print(summary_table(info))
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

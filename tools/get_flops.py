@@ -1,12 +1,12 @@
 """Count the multiply-accumulates and parameters of a config's model, by module."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from rich.console import Console
 
 from mmrazor.apis.arguments import add_cfg_options, add_image_size
+from mmrazor.apis.command_line import run
 from mmrazor.apis.cost_report import cost_report
 
 
@@ -27,14 +27,11 @@ def main() -> None:
     """Run the command line."""
     options = vars(parse_args())
     depth, data = options.pop("depth"), options.pop("json")
-    try:
-        report = cost_report(options.pop("config"), **options)
-        Console().print(report.tables(depth), crop=False)
-        if data is not None:
-            report.write(data)
-    except (OSError, ModuleNotFoundError, RuntimeError, TypeError, ValueError) as err:
-        sys.exit(f"error: {err}")
+    report = cost_report(options.pop("config"), **options)
+    Console().print(report.tables(depth), crop=False)
+    if data is not None:
+        report.write(data)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

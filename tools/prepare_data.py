@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 
-from mmrazor.apis.prepare_data import NAMES, PrepareError, prepare
+from mmrazor.apis.command_line import run
+from mmrazor.apis.prepare_data import NAMES, prepare
 
 OPTIONS = {
     "train_scenes": "scenes to train on (scenes; default 1000)",
@@ -35,13 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = {key: getattr(args, key) for key in OPTIONS}
     given = {key: value for key, value in options.items() if value is not None}
-    try:
-        prepare(args.name, args.data_root, **given)
-    except PrepareError as err:
-        logging.error("%s", err)
-        return 1
+    prepare(args.name, args.data_root, **given)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from mmrazor.apis.arguments import add_cfg_options
+from mmrazor.apis.command_line import run
 from mmrazor.apis.run_config import load_config
 from mmrazor.core.files import write_atomically
 
@@ -16,14 +17,11 @@ def main() -> None:
     parser.add_argument("--save-path", type=Path, help="write it to this .py file too")
     add_cfg_options(parser)
     args = parser.parse_args()
-    try:
-        cfg = load_config(args.config, args.cfg_options)
-    except (FileNotFoundError, ModuleNotFoundError, ValueError) as err:
-        sys.exit(f"error: {err}")
+    cfg = load_config(args.config, args.cfg_options)
     sys.stdout.write(cfg.pretty_text + "\n")
     if args.save_path:
         write_atomically(args.save_path, lambda path: path.write_text(cfg.pretty_text))
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,7 +1,6 @@
 """Prune the model of a config; write weights, a config to train it on, and ONNX."""
 
 import argparse
-import sys
 
 from rich.console import Console
 
@@ -12,6 +11,7 @@ from mmrazor.apis.arguments import (
     add_ranking,
     add_source,
 )
+from mmrazor.apis.command_line import run
 from mmrazor.apis.prune_config import prune_config
 from mmrazor.apis.prune_options import parse_budget, parse_importance, parse_min_keep
 from mmrazor.apis.prune_report import report
@@ -69,14 +69,11 @@ def main() -> None:
     config, checkpoint = options.pop("config"), options.pop("checkpoint")
     onnx = not options.pop("no_onnx")
     console = Console()
-    try:
-        options["budget"] = parse_budget(options["budget"])
-        options["importance"] = parse_importance(options["importance"])
-        info = prune_config(config, checkpoint, onnx=onnx, console=console, **options)
-    except (OSError, ModuleNotFoundError, RuntimeError, TypeError, ValueError) as err:
-        sys.exit(f"error: {err}")
+    options["budget"] = parse_budget(options["budget"])
+    options["importance"] = parse_importance(options["importance"])
+    info = prune_config(config, checkpoint, onnx=onnx, console=console, **options)
     console.print(report(info), crop=False)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

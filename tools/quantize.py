@@ -1,7 +1,6 @@
 """Quantize the model of a config; write weights with ranges, a config, and ONNX."""
 
 import argparse
-import sys
 
 from rich.console import Console
 
@@ -11,6 +10,7 @@ from mmrazor.apis.arguments import (
     add_outputs,
     add_source,
 )
+from mmrazor.apis.command_line import run
 from mmrazor.apis.prune_options import parse_budget
 from mmrazor.apis.quantize_config import quantize_config
 from mmrazor.apis.quantize_options import (
@@ -76,19 +76,16 @@ def main() -> None:
     options = vars(parse_args())
     config, checkpoint = options.pop("config"), options.pop("checkpoint")
     onnx, console = not options.pop("no_onnx"), Console()
-    try:
-        if options["methods"] is not None:
-            options["methods"] = parse_methods(options["methods"])
-        if options["budget"] is not None:
-            options["budget"] = parse_budget(options["budget"], ("size_bytes",))
-        options["weight_bits"] = one_or_several(options["weight_bits"])
-        info = quantize_config(
-            config, checkpoint, onnx=onnx, console=console, **options
-        )
-    except (OSError, ModuleNotFoundError, RuntimeError, TypeError, ValueError) as err:
-        sys.exit(f"error: {err}")
+    if options["methods"] is not None:
+        options["methods"] = parse_methods(options["methods"])
+    if options["budget"] is not None:
+        options["budget"] = parse_budget(options["budget"], ("size_bytes",))
+    options["weight_bits"] = one_or_several(options["weight_bits"])
+    info = quantize_config(
+        config, checkpoint, onnx=onnx, console=console, **options
+    )
     console.print(report(info), crop=False)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,10 +8,8 @@ import sys
 
 from rich.console import Console
 
-from mmrazor.apis.onnx import OnnxExportError
-from mmrazor.apis.prepare_data import PrepareError
+from mmrazor.apis.command_line import run
 from mmrazor.apis.quickstart import quickstart
-from mmrazor.apis.run_config import RunConfigError
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,20 +34,15 @@ def main() -> None:
     args = parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("mmrazor.apis.prepare_data").setLevel(logging.INFO)
-    try:
-        quickstart(
-            args.work_dir,
-            args.data_root,
-            seed=args.seed,
-            short=args.short,
-            restart=args.restart,
-            console=Console(file=sys.stdout, highlight=False),
-        )
-    except (OnnxExportError, PrepareError, RunConfigError, OSError) as err:
-        sys.exit(f"error: {err}")
-    except KeyboardInterrupt:
-        sys.exit("Stopped. The same command goes on from the last whole epoch.")
+    quickstart(
+        args.work_dir,
+        args.data_root,
+        seed=args.seed,
+        short=args.short,
+        restart=args.restart,
+        console=Console(file=sys.stdout, highlight=False),
+    )
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

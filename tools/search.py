@@ -2,12 +2,12 @@
 
 import argparse
 import os
-import sys
 
 from mmengine.dist import is_main_process
 from rich.console import Console
 
 from mmrazor.apis.arguments import add_cfg_options
+from mmrazor.apis.command_line import run
 from mmrazor.apis.run_config import LAUNCHERS
 from mmrazor.apis.search import search
 from mmrazor.apis.search_summary import summary
@@ -42,13 +42,10 @@ def main() -> None:
     os.environ.setdefault("LOCAL_RANK", str(options.pop("local_rank")))
     config, checkpoint = options.pop("config"), options.pop("checkpoint")
     console = Console()
-    try:
-        info = search(config, checkpoint, console=console, **options)
-    except (OSError, ModuleNotFoundError, RuntimeError, TypeError, ValueError) as err:
-        sys.exit(f"error: {err}")
+    info = search(config, checkpoint, console=console, **options)
     if is_main_process():
         console.print(summary(info), crop=False)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

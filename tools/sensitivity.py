@@ -11,6 +11,7 @@ from mmrazor.apis.arguments import (
     add_ranking,
     add_source,
 )
+from mmrazor.apis.command_line import run
 from mmrazor.apis.prune_options import parse_importance
 from mmrazor.apis.sensitivity_run import SHARES, sensitivity
 
@@ -69,13 +70,10 @@ def main() -> None:
     """Run the command line."""
     options = vars(parse_args())
     console = Console(file=sys.stdout)
-    try:
-        options["importance"] = parse_importance(options["importance"])
-        report = sensitivity(**options, console=console)
-    except (OSError, ModuleNotFoundError, RuntimeError, TypeError, ValueError) as err:
-        sys.exit(f"error: {err}")
+    options["importance"] = parse_importance(options["importance"])
+    report = sensitivity(**options, console=console)
     console.print(report.table(), crop=False)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

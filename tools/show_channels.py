@@ -1,7 +1,6 @@
 """Explain which channels of a config's model live or die together."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -9,6 +8,7 @@ from rich.console import Console
 from mmrazor.apis.arguments import add_cfg_options, add_image_size
 from mmrazor.apis.channel_picture import draw_channels
 from mmrazor.apis.channel_report import channel_report
+from mmrazor.apis.command_line import run
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,16 +31,13 @@ def main() -> None:
     options = vars(parse_args())
     picture, data = options.pop("picture"), options.pop("json")
     config, checkpoint = options.pop("config"), options.pop("checkpoint")
-    try:
-        report = channel_report(config, checkpoint, **options)
-        Console().print(report.tables(), crop=False)
-        if data is not None:
-            report.write(data)
-        if picture is not None:
-            draw_channels(report.graph, picture)
-    except (OSError, ModuleNotFoundError, RuntimeError, TypeError, ValueError) as err:
-        sys.exit(f"error: {err}")
+    report = channel_report(config, checkpoint, **options)
+    Console().print(report.tables(), crop=False)
+    if data is not None:
+        report.write(data)
+    if picture is not None:
+        draw_channels(report.graph, picture)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,11 +1,11 @@
 """Prune a checkpoint to N:M sparsity, by magnitude or by calibration data."""
 
 import argparse
-import sys
 
 from rich.console import Console
 
 from mmrazor.apis.arguments import add_cfg_options
+from mmrazor.apis.command_line import run
 from mmrazor.apis.sparsify import sparsify, summary
 
 
@@ -58,12 +58,9 @@ def main() -> None:
     """Run the command line."""
     options = vars(parse_args())
     config, checkpoint = options.pop("config"), options.pop("checkpoint")
-    try:
-        info = sparsify(config, checkpoint, **options)
-    except (OSError, ModuleNotFoundError, RuntimeError, ValueError) as err:
-        sys.exit(f"error: {err}")
+    info = sparsify(config, checkpoint, **options)
     Console().print(summary(info))
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

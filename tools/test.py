@@ -3,20 +3,15 @@
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 from mmengine.dist import is_main_process
 
 from mmrazor.apis.arguments import add_cfg_options
-from mmrazor.apis.run_config import (
-    LAUNCHERS,
-    RunConfigError,
-    existing_checkpoint,
-    run_config,
-)
+from mmrazor.apis.command_line import run
+from mmrazor.apis.run_config import LAUNCHERS
 from mmrazor.apis.test import test
-from mmrazor.core.files import write_atomically
+from mmrazor.core.files import check_writable, write_atomically
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,32 +32,21 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS
     )
-    args = parser.parse_args()
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    return args
+    return parser.parse_args()
 
 
 def main() -> None:
     """Run the command line."""
-    args = parse_args()
-    try:
-        existing_checkpoint(args.checkpoint)
-        cfg = run_config(
-            args.config,
-            work_dir=args.work_dir,
-            cfg_options=args.cfg_options,
-            launcher=args.launcher,
-        )
-    except (FileNotFoundError, ModuleNotFoundError, ValueError) as err:
-        sys.exit(f"error: {err}")
-    try:
-        metrics = test(cfg, args.checkpoint)
-    except RunConfigError as err:
-        sys.exit(f"error: {err}")
-    if args.out and is_main_process():
+    options = vars(parse_args())
+    os.environ.setdefault("LOCAL_RANK", str(options.pop("local_rank")))
+    out = options.pop("out")
+    if out is not None:
+        check_writable(out)
+    metrics = test(options.pop("config"), options.pop("checkpoint"), **options)
+    if out is not None and is_main_process():
         text = json.dumps(metrics, indent=2, default=float)
-        write_atomically(args.out, lambda path: path.write_text(text + "\n"))
+        write_atomically(out, lambda path: path.write_text(text + "\n"))
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

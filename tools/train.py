@@ -2,10 +2,10 @@
 
 import argparse
 import os
-import sys
 
 from mmrazor.apis.arguments import add_cfg_options
-from mmrazor.apis.run_config import LAUNCHERS, RunConfigError, run_config
+from mmrazor.apis.command_line import run
+from mmrazor.apis.run_config import LAUNCHERS
 from mmrazor.apis.train import train
 
 
@@ -40,32 +40,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS
     )
-    args = parser.parse_args()
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    return args
+    return parser.parse_args()
 
 
 def main() -> None:
     """Run the command line."""
-    args = parse_args()
-    try:
-        cfg = run_config(
-            args.config,
-            work_dir=args.work_dir,
-            cfg_options=args.cfg_options,
-            launcher=args.launcher,
-            resume=args.resume,
-            amp=args.amp,
-            auto_scale_lr=args.auto_scale_lr,
-            seed=args.seed,
-        )
-    except (FileNotFoundError, ModuleNotFoundError, ValueError) as err:
-        sys.exit(f"error: {err}")
-    try:
-        train(cfg)
-    except RunConfigError as err:
-        sys.exit(f"error: {err}")
+    options = vars(parse_args())
+    os.environ.setdefault("LOCAL_RANK", str(options.pop("local_rank")))
+    train(options.pop("config"), **options)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

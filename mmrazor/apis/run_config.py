@@ -10,32 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.config.utils import ConfigParsingError
 from mmengine.device import get_device
 from mmengine.logging import print_log
 
 from mmrazor import compat
 from mmrazor.core.checkpoint_backend import BACKEND_NAME
 
+from .error_kinds import message
+from .error_origin import is_users, location, places
 from .pruning_run import set_pruning_
 from .quantizing_run import set_quantizing_
+from .run_keys import RunConfigError, check_keys
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
-
-_UNREADABLE = (
-    AttributeError,
-    ConfigParsingError,
-    ImportError,
-    KeyError,
-    NameError,
-    SyntaxError,
-    TypeError,
-)
-
-
-class RunConfigError(ValueError):
-    """A fault in a config, or in what it names, found before training starts."""
-
 
 def load_config(
     config: str | os.PathLike[str] | Config,
@@ -56,23 +43,49 @@ def load_config(
     cfg = copy.deepcopy(config) if isinstance(config, Config) else _read(config)
     if cfg_options:
         # A copy: mmengine writes dotted keys into the dictionaries beside them.
-        cfg.merge_from_dict(copy.deepcopy(dict(cfg_options)))
+        _merge_(cfg, copy.deepcopy(dict(cfg_options)))
     return cfg
+
+
+def _merge_(cfg: Config, options: dict[str, Any]) -> None:
+    for key, value in options.items():
+        try:
+            cfg.merge_from_dict({key: value})
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as err:
+            raise RunConfigError(
+                f"--cfg-options {key}={value!r} does not fit what the config has there "
+                f"({message(err)}). Change a key of it, or write _delete_=True into a "
+                "new dict."
+            ) from err
 
 
 def _read(config: str | os.PathLike[str]) -> Config:
     path = compat.find_config(config if isinstance(config, str) else Path(config))
     try:
-        return compat.read_config(path)
-    except _UNREADABLE as err:
-        raise RunConfigError(
-            f"Config '{path}' cannot be read: {type(err).__name__}: {err}"
-        ) from err
+        cfg = compat.read_config(path)
     except FileNotFoundError as err:
         raise FileNotFoundError(
             f"Config '{path}' builds on a file that does not exist: {err}. Correct its "
             "'_base_'."
         ) from err
+    except (Exception, SystemExit) as err:
+        raise RunConfigError(
+            f"Config '{path}' cannot be read: {_reason(err)} Correct the file."
+        ) from err
+    if not cfg:
+        raise RunConfigError(f"Config '{path}' is empty. Add at least 'model'.")
+    return cfg
+
+
+def _reason(err: BaseException) -> str:
+    """Say what was raised while a config was read, and at which line of whose file."""
+    text = f"{type(err).__name__}: {message(err)}"
+    if isinstance(err, ImportError) and ", the current sys.path is" in text:
+        text = text.partition(", the current sys.path is")[0]
+        text += f" ({err.__cause__}). Its folder must be in PYTHONPATH"
+    if not isinstance(err, SyntaxError) and is_users(places(err)[-1].file):
+        text += f" (at {location(err)})"
+    return f"{text.rstrip('.')}."
 
 
 def run_config(
@@ -122,6 +135,7 @@ def run_config(
         RunConfigError: If options or keys do not fit together.
     """
     cfg = load_config(config, cfg_options)
+    check_keys(cfg)
     cfg.launcher = launcher or cfg.get("launcher") or "none"
     if cfg.launcher not in LAUNCHERS:
         raise RunConfigError(f"launcher='{cfg.launcher}' is none of {LAUNCHERS}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import difflib
 import os
 import re
 import subprocess
@@ -12,20 +11,20 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch.distributed as torch_dist
-from mmengine import registry as host_registry
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
-from mmengine.registry import OPTIMIZERS, RUNNERS, Registry
+from mmengine.registry import OPTIMIZERS, RUNNERS
 from mmengine.runner import Runner
 
 from mmrazor import compat
 
 from ..models.architectures import OnnxModelError, SubnetModelError
 from ..models.quantizers import NothingQuantizedError
-from .run_config import RunConfigError
+from .error_kinds import unknown_type
+from .run_keys import RunConfigError
+from .samples import name_samples_
 
-_UNKNOWN_TYPE = re.compile(r"(\S+) is not in the (\S+)::(.+?) registry")
 _PREPARE_HINT = (
     "Check data_root, or fetch the data: python tools/prepare_data.py --help"
 )
@@ -91,6 +90,7 @@ def check_datasets(runner: Runner, *stages: str) -> None:
         dataset: Any = getattr(getattr(loop, "dataloader", None), "dataset", None)
         if hasattr(dataset, "__len__") and len(dataset) == 0:
             raise _empty(stage, spec)
+        name_samples_(dataset)
 
 
 @contextmanager
@@ -103,17 +103,10 @@ def explained_types() -> Iterator[None]:
     try:
         yield
     except KeyError as err:
-        found = _UNKNOWN_TYPE.search(str(err.args[0]) if err.args else "")
-        if found is None:
+        text = unknown_type(err)
+        if not text:
             raise
-        name, scope, kind = found.groups()
-        near = difflib.get_close_matches(name, _registered_names(kind), n=5, cutoff=0.6)
-        hint = f" Near names: {', '.join(near)}." if near else ""
-        raise RunConfigError(
-            f"The config has type='{name}', which is no {kind} that '{scope}' knows."
-            f"{hint} A class of another library is written with its scope, such as "
-            "'mmdet.RetinaNet'; one of your own is imported by custom_imports."
-        ) from err
+        raise RunConfigError(text) from err
 
 
 def join_process_group(launcher: str) -> None:
@@ -194,16 +187,3 @@ def _empty(stage: str, spec: Any) -> RunConfigError:
         f"{_describe(stage, spec)} holds no samples. Its annotation file may be empty, "
         f"or a filter (filter_cfg, metainfo) dropped them all. {_PREPARE_HINT}"
     )
-
-
-def _registered_names(kind: str) -> list[str]:
-    """Return all names in the registries of one kind, with the scope of children."""
-    names: list[str] = []
-    for root in vars(host_registry).values():
-        if not isinstance(root, Registry) or root.name != kind:
-            continue
-        names += list(root.module_dict)
-        for scope, child in root.children.items():
-            for name in child.module_dict:
-                names += [name, f"{scope}.{name}"]
-    return names

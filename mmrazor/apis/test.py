@@ -15,8 +15,10 @@ from mmrazor.core.hooks.check_checkpoint_hook import (
 from ..models.architectures import OnnxModelError
 from ..models.pruners import PruningStateError
 from .bare_config import architecture_of, bare_model
-from .run_config import RunConfigError, existing_checkpoint, run_config
+from .run_config import existing_checkpoint, run_config
+from .run_keys import RunConfigError, check_parts
 from .runner import build_runner, check_datasets, explained_types
+from .unstarted import unstarted
 
 
 def test(
@@ -50,19 +52,21 @@ def test(
             f"Config '{cfg.filename}' has no test_dataloader. Add test_dataloader, "
             "test_cfg and test_evaluator; they may be equal to the val_ ones."
         )
-    runner = build_runner(cfg)
-    check_datasets(runner, "test")
-    if not is_onnx:
-        runner.register_hook(CheckCheckpointHook())
-    try:
-        with explained_types():
-            return runner.test()
-    except OnnxModelError as err:
-        raise RunConfigError(str(err)) from err
-    except (WrongCheckpointError, PruningStateError) as err:
-        raise RunConfigError(
-            f"Checkpoint '{path}' is not of the model in '{cfg.filename}': {err}"
-        ) from err
+    check_parts(cfg, "test")
+    with unstarted(cfg):
+        runner = build_runner(cfg)
+        check_datasets(runner, "test")
+        if not is_onnx:
+            runner.register_hook(CheckCheckpointHook())
+        try:
+            with explained_types():
+                return runner.test()
+        except OnnxModelError as err:
+            raise RunConfigError(str(err)) from err
+        except (WrongCheckpointError, PruningStateError) as err:
+            raise RunConfigError(
+                f"Checkpoint '{path}' is not of the model in '{cfg.filename}': {err}"
+            ) from err
 
 
 def onnx_config(cfg: Config, path: str) -> Config:

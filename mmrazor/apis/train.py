@@ -16,8 +16,10 @@ from rich.text import Text
 
 from .pruning_run import PRUNING_FAULTS
 from .quantizing_run import QUANTIZING_FAULTS
-from .run_config import RunConfigError, run_config
+from .run_config import run_config
+from .run_keys import RunConfigError, check_parts
 from .runner import build_runner, check_datasets, explained_types
+from .unstarted import unstarted
 
 
 def train(config: str | Path | Config, **options: Any) -> Runner:
@@ -35,14 +37,17 @@ def train(config: str | Path | Config, **options: Any) -> Runner:
         RunConfigError: If the config is faulty, a dataset is empty, or the model cannot
             be pruned or quantized as asked.
     """
-    runner = build_runner(run_config(config, **options))
-    check_datasets(runner, "train", "val")
-    start = time.perf_counter()
-    try:
-        with explained_types():
-            runner.train()
-    except (*PRUNING_FAULTS, *QUANTIZING_FAULTS) as err:
-        raise RunConfigError(str(err)) from err
+    cfg = run_config(config, **options)
+    check_parts(cfg, "train", "val")
+    with unstarted(cfg) as run:
+        run.runner = runner = build_runner(cfg)
+        check_datasets(runner, "train", "val")
+        start = time.perf_counter()
+        try:
+            with explained_types():
+                runner.train()
+        except (*PRUNING_FAULTS, *QUANTIZING_FAULTS) as err:
+            raise RunConfigError(str(err)) from err
     if is_main_process():
         Console().print(summary(runner, time.perf_counter() - start), soft_wrap=True)
     return runner

@@ -150,6 +150,36 @@ def remove_leftovers(folder: str | Path) -> None:
         _clear(path.with_suffix(""), lock)
 
 
+def check_writable(path: str | Path) -> None:
+    """Check that a file can be written, before what goes into it is computed.
+
+    Args:
+        path: Where the file is wanted; parent folders need not exist.
+
+    Raises:
+        FileWriteError: If a folder has that name, a part of the path is a file, or the
+            folder takes no files.
+
+    Example:
+        >>> check_writable('/')  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        mmrazor.core.files.FileWriteError: '/' cannot be written: is a directory. ...
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise _unwritable(path, errno.EISDIR)
+    folder = next(one for one in path.absolute().parents if one.exists())
+    if not folder.is_dir():
+        raise _unwritable(folder, errno.ENOTDIR)
+    if not os.access(folder, os.W_OK):
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        raise _unwritable(folder, errno.EROFS if read_only else errno.EACCES)
+
+
+def _unwritable(path: Path, number: int) -> FileWriteError:
+    return FileWriteError(path, OSError(number, os.strerror(number), str(path)))
+
+
 def write_json(path: str | Path, data: Any) -> Path:
     """Write plain data as JSON, as :func:`write_atomically` writes.
 

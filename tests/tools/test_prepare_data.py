@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mmrazor.apis.command_line import run
+
 TOOL = Path(__file__).parents[2] / "tools" / "prepare_data.py"
 
 
@@ -32,7 +34,10 @@ def test_only_given_options_are_passed_on(tool, monkeypatch):
     ]
 
 
-def test_error_is_one_message(tool, tmp_path, caplog):
-    assert tool.main(["cifr10", "--data-root", str(tmp_path)]) == 1
-    assert "Did you mean 'cifar10'?" in caplog.text
-    assert "Traceback" not in caplog.text
+def test_error_is_one_message(tool, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run(lambda: tool.main(["cifr10", "--data-root", str(tmp_path)]))
+    assert ended.value.code == 1
+    text = capsys.readouterr().err
+    assert "Did you mean 'cifar10'?" in text
+    assert text.count("\n") == 1
