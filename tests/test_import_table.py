@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EVERYBODY = {
     *("registry", "compat", "version"),
     *("core.files", "core.forward", "core.locks", "core.names", "core.protocols"),
+    *("core.extension_ops", "core.op_macs"),
 }
 CORE = {"core.space", "core.graph", "core.capture", "core.cost"}
 SEARCH = {"core.searchers", "core.loops", "core.hooks"}
@@ -44,9 +45,11 @@ ALLOWED: dict[str, set[str]] = {
     # Modules of core that stand alone; optim_wrapper and checkpoint_backend are
     # found by mmengine through a registry.
     "core.files": set(),
+    "core.extension_ops": set(),
     "core.forward": set(),
     "core.locks": set(),
     "core.names": set(),
+    "core.op_macs": set(),
     "core.protocols": set(),
     "core.checkpoint_backend": set(),
     "core.optim_wrapper": set(),

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..core.cost import SpaceCost, measure_latency
+from ..core.cost import SpaceCost, measure_latency, warn_of_uncounted
 from ..core.loops.ranks import from_leader
 from ..core.searchers import AdditiveLatency
 from ..models.algorithms.nas.searchable import SearchableAlgorithm
@@ -66,6 +66,9 @@ class SearchCosts:
         if wanted & {"macs", "params"}:
             with steps.step("Counting the cost of the space"):
                 counted = model.space_cost(inputs).restricted_to(settings.prefix)
+            if "macs" in wanted:
+                name = type(model.architecture).__name__
+                warn_of_uncounted(counted.uncounted, name)
         if "latency_ms" in wanted:
             with steps.step("Measuring the latency of Subnets"):
                 latency = from_leader(lambda: _latency(model, inputs, folder, resume))

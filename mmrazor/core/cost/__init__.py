@@ -7,6 +7,7 @@ from .latency import LatencyStats, device_name, measure_latency
 from .latency_table import LatencyTable, LatencyTableError, LayerTimes
 from .product import Extent, Product
 from .space_cost import CostTerm, SpaceCost
+from .uncounted import warn_of_uncounted
 
 __all__ = [
     "Budget",
@@ -25,4 +26,5 @@ __all__ = [
     "count_cost",
     "device_name",
     "measure_latency",
+    "warn_of_uncounted",
 ]

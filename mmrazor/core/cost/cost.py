@@ -1,5 +1,5 @@
-# Counts what one eager forward really ran, as fvcore and torch.utils.flop_counter do;
-# the formulas are torch's own, halved: one multiply-accumulate is two of its FLOPs.
+# Counts what one eager forward really ran, as fvcore and torch.utils.flop_counter do.
+# The formulas are those of core.op_macs, which the arithmetic of cuts reads as well.
 """Count multiply-accumulates and parameters of one forward pass."""
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,9 +15,10 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
 
+from ..extension_ops import wrapped_extensions
 from ..forward import call_model, evaluating, without_fused_layers
+from ..op_macs import counted_names, is_composed, mac_terms, op_name
 from .free_ops import is_free
 
 if TYPE_CHECKING:  # not for counting alone
@@ -27,6 +27,11 @@ if TYPE_CHECKING:  # not for counting alone
 # Of what their compiled operators do, no more than matrix products reaches torch's
 # dispatcher, and not always.
 _OPAQUE_MODULES = "mmcv.ops."
+# Functions of mmcv that compare boxes, and multiply nothing that the counts are about.
+_BOXES = frozenset(
+    "nms softnms nms_match nms_rotated nms_quadri bbox_overlaps box_iou_rotated "
+    "box_iou_quadri".split()
+)
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,8 @@ class Cost:
     """Cost of one forward pass, counted on the shapes that were really run.
 
     Args:
-        macs: Multiply-accumulates of convolutions, linear layers and matrix products,
-            for the whole batch.
+        macs: Multiply-accumulates of convolutions, linear and recurrent layers and
+            matrix products, for the whole batch.
         params: Parameters of the model, shared ones counted once.
         uncounted: How often each operation ran that may multiply and accumulate but
             has no formula; empty if ``macs`` is complete.
@@ -67,9 +72,10 @@ class Cost:
 def count_cost(model: nn.Module, inputs: Any, recorded: OpTrace | None = None) -> Cost:
     """Count the cost of one forward pass in eval mode.
 
-    Counted are convolutions, linear layers and matrix products (attention included), as
-    ``torch.utils.flop_counter`` does, its FLOPs halved; additions, norms, pooling and
-    the like are free.
+    Counted are convolutions, linear layers, recurrent layers (every step of every
+    sequence) and matrix products (attention included), as ``torch.utils.flop_counter``
+    counts them, its FLOPs halved; what multiplies element by element, additions, norms,
+    pooling and the like are free.
 
     Args:
         model: Any module; it is left as it was.
@@ -102,6 +108,7 @@ def _run_counted(model: nn.Module, inputs: Any, counter: _CountingMode) -> None:
         for name, module in model.named_modules():
             for handle in counter.follow(name, module):
                 stack.callback(handle.remove)
+        stack.enter_context(wrapped_extensions(counter.heard))
         with counter:
             call_model(model, inputs)
 
@@ -141,20 +148,41 @@ class _CountingMode(TorchDispatchMode):
         self.macs: Counter[str] = Counter()
         self.uncounted: Counter[str] = Counter()
         self._stack: list[str] = []
+        self._in_opaque = 0
 
     def follow(self, name: str, module: nn.Module) -> Iterator[Any]:
         """Hook a module, so that the stack tells which one runs."""
+        opaque = _is_opaque(module)
 
         def enter(*_: Any) -> None:
             self._stack.append(name)
+            self._in_opaque += opaque
 
         def leave(*_: Any) -> None:
             self._stack.pop()
-            if _is_opaque(module) and not self.macs[name]:
+            self._in_opaque -= opaque
+            if opaque and not self.macs[name]:
                 self.uncounted[f"mmcv.ops.{type(module).__name__}"] += 1
 
         yield module.register_forward_pre_hook(enter)
         yield module.register_forward_hook(leave, always_call=True)
+
+    def heard(self, name: str, function: Callable) -> Callable:
+        """Return one of mmcv's compiled functions so that its calls are counted."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            before = self.macs.copy(), self.uncounted.copy()
+            result = function(*args, **kwargs)
+            module = self._stack[-1] if self._stack else ""
+            terms = mac_terms(f"mmcv::{name}", args, kwargs, result)
+            if terms is not None:  # in place of the products that it was seen to run
+                self.macs, self.uncounted = before
+                self.macs[module] += sum(term.macs() for term in terms)
+            elif not self._in_opaque and self.macs == before[0] and name not in _BOXES:
+                self.uncounted[f"mmcv.{name}"] += 1
+            return result
+
+        return call
 
     def read(self, model: nn.Module, recorded: OpTrace) -> bool:
         """Count the calls of a trace; return whether it tells all that a run would."""
@@ -162,7 +190,7 @@ class _CountingMode(TorchDispatchMode):
             return False
         for call in recorded.calls:
             func = call.func
-            if func is None or (_is_unknown(func) and func._can_decompose()):
+            if func is None or (_is_unknown(func) and is_composed(func)):
                 return False
             self._add(func, call.args, call.kwargs, call.result, call.module)
         return True
@@ -171,7 +199,7 @@ class _CountingMode(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if _is_unknown(func):
+        if is_composed(func):
             with self:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
@@ -184,27 +212,11 @@ class _CountingMode(TorchDispatchMode):
     def _add(
         self, func: Any, args: tuple, kwargs: dict, result: Any, module: str
     ) -> None:
-        formula = _formula(func._overloadpacket)
-        if formula is not None:
-            self.macs[module] += _flops(formula, args, kwargs, result) // 2
-        elif not is_free(func) and _computes(result):
+        terms = mac_terms(op_name(func), args, kwargs, result)
+        if terms is not None:
+            self.macs[module] += sum(term.macs() for term in terms)
+        elif not is_free(func) and _computes(func, args, kwargs, result):
             self.uncounted[str(func._overloadpacket)] += 1
-
-
-def _flops(formula: Callable[..., int], args: tuple, kwargs: dict, result: Any) -> int:
-    plain = getattr(formula, "__wrapped__", None)  # from shapes, without torch's pytree
-    if plain is None:
-        return formula(*args, **kwargs, out_val=result)
-    named = {key: _shapes(value) for key, value in kwargs.items()}
-    return plain(*map(_shapes, args), **named, out_shape=_shapes(result))
-
-
-def _shapes(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.shape
-    if isinstance(value, (list, tuple)):
-        return type(value)([_shapes(item) for item in value])
-    return value
 
 
 def _is_opaque(module: nn.Module) -> bool:
@@ -212,22 +224,16 @@ def _is_opaque(module: nn.Module) -> bool:
     return kind.startswith(_OPAQUE_MODULES)
 
 
-@cache
-def _formula(packet: Any) -> Callable[..., int] | None:
-    """Return torch's formula for an operator, also if it works in place."""
-    name = packet.__name__
-    if packet not in flop_registry and name.endswith("_"):
-        packet = getattr(torch.ops.aten, name[:-1], None)
-    return flop_registry.get(packet)
-
-
 def _is_unknown(func: Any) -> bool:
-    return _formula(func._overloadpacket) is None and not is_free(func)
+    return op_name(func) not in counted_names() and not is_free(func)
 
 
-def _computes(result: Any) -> bool:
-    return any(
-        isinstance(leaf, torch.Tensor)
-        and (leaf.is_floating_point() or leaf.is_complex())
-        for leaf in tree_leaves(result)
-    )
+def _computes(func: Any, args: tuple, kwargs: dict, result: Any) -> bool:
+    """Tell whether there are numbers in what an operation made, or wrote into."""
+    own = func.namespace in ("aten", "prim", "prims")
+    leaves = tree_leaves(result if own else [args, kwargs, result])
+    return any(isinstance(leaf, torch.Tensor) and _is_real(leaf) for leaf in leaves)
+
+
+def _is_real(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex() or tensor.is_quantized

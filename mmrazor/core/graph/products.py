@@ -4,41 +4,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TypeAlias
 
 from torch import Tensor, nn
 
+from ..op_macs import mac_terms
 from .fields import squeezed, varying
 from .flow import Flow
 from .grouping import GroupTable, line_classes
 from .id_flow import Ids
-from .rules.table import PRODUCTS
-from .trace import OpCall, OpTrace
+from .trace import OpTrace
 
 Extent: TypeAlias = tuple[int, dict[str, int]]
 ProductTerm: TypeAlias = tuple[str, int, tuple[Extent, ...]]
-# Convolutions take input and weight first; where those of mmcv put their result.
-_RESULTS = {
-    "aten::convolution": None,
-    "aten::_convolution": None,
-    "mmcv::deform_conv_forward": 3,
-    "mmcv::modulated_deform_conv_forward": 6,
-}
 
 
 def mac_products(recorded: OpTrace, flow: Flow, table: GroupTable) -> list[ProductTerm]:
-    """Return the multiply-accumulates of every convolution and matrix product."""
-    terms = []
+    """Return the multiply-accumulates of every operation that has a formula."""
+    products = []
     for call in recorded.calls:
-        dims = [_extent(flow, table, *place) for place in _counted(call)]
-        if not dims:
-            continue
-        factor = 1
-        if call.name in _RESULTS:
-            factor = _space(call) * call.args[1][0, 0].numel()
-        terms.append(_term(call.module, factor, dims))
-    return terms
+        for term in mac_terms(call.name, call.args, call.kwargs, call.result) or ():
+            dims = [_extent(flow, table, *place) for place in term.dims]
+            products.append(_term(call.module, term.factor, dims))
+    return products
 
 
 def counted_lines(recorded: OpTrace, flow: Flow, labels: Ids) -> list[Ids]:
@@ -49,7 +37,8 @@ def counted_lines(recorded: OpTrace, flow: Flow, labels: Ids) -> list[Ids]:
     seen = set()
     lines = {}
     for call in recorded.calls:
-        for tensor, dim in _counted(call):
+        terms = mac_terms(call.name, call.args, call.kwargs, call.result) or ()
+        for tensor, dim in (place for term in terms for place in term.dims):
             if flow.name_of(tensor) is not None:
                 continue
             for field in flow.of(tensor):
@@ -62,28 +51,6 @@ def counted_lines(recorded: OpTrace, flow: Flow, labels: Ids) -> list[Ids]:
                     line = line_classes(labels, field, dim)
                     lines[line.tobytes()] = line
     return list(lines.values())
-
-
-def _counted(call: OpCall) -> Iterator[tuple[Tensor, int]]:
-    """Yield the tensors and dims whose sizes multiply to the MACs, space apart."""
-    if call.name in _RESULTS:
-        yield call.args[0], 0
-        yield call.args[1], 0
-        yield call.args[1], 1
-    elif call.name in PRODUCTS:
-        place = PRODUCTS[call.name]
-        a, b = call.args[place], call.args[place + 1]
-        for dim in range(a.dim()):
-            yield a, dim
-        yield b, b.dim() - 1
-
-
-def _space(call: OpCall) -> int:
-    """Return the number of places that a convolution's kernel is applied to."""
-    place = _RESULTS[call.name]
-    if place is not None:
-        return call.args[place][0, 0].numel()
-    return (call.args[0] if call.args[6] else call.result)[0, 0].numel()
 
 
 def parameter_products(model: nn.Module, table: GroupTable) -> list[ProductTerm]:

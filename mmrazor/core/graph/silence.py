@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..forward import call_model
 from .channel_graph import ChannelGraph
-from .extension_ops import extension_calls
+from ..extension_ops import extension_calls
 from .fields import narrowed, varying
 from .flow import Flow
 from .mixing import blank, dropped_lines, infinite_at_zero, mixed_dims, run_without

@@ -21,7 +21,8 @@ from ..forward import (
     evaluating,
     without_fused_layers,
 )
-from .extension_ops import extension_calls
+from ..extension_ops import extension_calls
+from ..op_macs import is_composed, op_name
 from .stand_ins import StandIns
 
 _PLAIN = frozenset({int, float, bool, type(None)})
@@ -176,26 +177,6 @@ def followed(model: nn.Module, stack: list[str]) -> Iterator[None]:
         nn.Module.__call__ = original  # type: ignore[method-assign]
 
 
-def op_name(func: Any) -> str:
-    """Return the operator's name without overload and in-place underscore.
-
-    Example:
-        >>> import torch
-        >>> op_name(torch.ops.aten.add_.Tensor)
-        'aten::add'
-    """
-    name = _NAMES.get(func)
-    if name is None:
-        name = func._schema.name
-        if name.endswith("_") and not name.endswith("__"):
-            name = name[:-1]
-        _NAMES[func] = name
-    return name
-
-
-_NAMES: dict[Any, str] = {}
-
-
 class _Recording(TorchDispatchMode):
     def __init__(self, stack: list[str]) -> None:
         super().__init__()
@@ -211,6 +192,11 @@ class _Recording(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if is_composed(func):  # as under inference_mode, where it is not yet taken apart
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
         result = func(*args, **kwargs)
         self.record(op_name(func), args, kwargs, result, func)
         return result

@@ -23,7 +23,7 @@ from .difference import (
     relative_difference,
     sampled,
 )
-from .extension_ops import extensions_in_float32
+from ..extension_ops import extensions_in_float32
 from .silence import silenced_output
 from .slim import slim
 from .trace import OpTrace, recorded_run, running_plain, tensors_in

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakSet
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from ...core.cost import Budget, Cost, CostTable, count_cost
+from ...core.cost import Budget, Cost, CostTable, count_cost, warn_of_uncounted
 from ...core.graph import ChannelGraph, channel_graph, checked_slimming
 from ...core.graph.belongs import shapes_of
 from ...core.graph.cuts import Cuts
@@ -21,6 +22,10 @@ from ...core.space import KeepChannels, SearchSpace, Subnet
 from .budget import channels_per_unit, kept_units
 from .importances import Importance, build_importance
 from .meter import Latency
+
+
+# Graphs whose users were told what is not counted.
+_WARNED: WeakSet[ChannelGraph] = WeakSet()
 
 
 class NothingPrunableError(ValueError):
@@ -84,10 +89,14 @@ def prune_graph(
         NothingPrunableError: If there is no group.
         ValueError: If an argument is out of range.
     """
+    budget = Budget.parse(budget)
     scorer = build_importance(importance)
     table = cost_table(graph)
     known = graph.recorded if graph.recorded.inputs is inputs else None
     dense = count_cost(graph.model, inputs, known)
+    if budget.macs is not None and graph not in _WARNED:  # as often as it is tried
+        warn_of_uncounted(dense.uncounted, type(graph.model).__name__)
+        _WARNED.add(graph)
     scores: dict[str, Tensor] = {}
 
     def choose(current: ChannelGraph) -> dict[str, list[int]]:

@@ -13,7 +13,7 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import nn
 
-from ...core.cost import Budget
+from ...core.cost import Budget, count_cost, warn_of_uncounted
 from ...core.graph import ChannelGraph, example_inputs
 from ...core.graph.compose import Undo
 from ...core.graph.cuts import Cuts
@@ -98,6 +98,7 @@ class Pruner:
             self.schedule = LinearSchedule(num_batches, num_batches)
         self.state: PruningState | None = None
         self.driven = False
+        self._told = False  # which operations are not counted
         self._undo: Undo | None = None
 
     def __call__(self, model: nn.Module) -> nn.Module:
@@ -273,6 +274,10 @@ class Pruner:
         if scorer.reads_gradients and not scorer.reads_masks:
             roles = getattr(scorer, "roles", ("out",))
         graph, state = traced_groups(model, inputs, self.state, self.hints, roles)
+        if not self._told and self.selection.budget.macs is not None:
+            dense = count_cost(model, inputs, graph.recorded)
+            warn_of_uncounted(dense.uncounted, type(model).__name__)
+        self._told = True
         for name, reason in self.scores.refusals(graph, inputs).items():
             graph.freeze([name], reason)
         if not graph.groups:
