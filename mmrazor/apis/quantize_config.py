@@ -175,7 +175,8 @@ def quantize_config(
 def _check_float(checkpoint: str | os.PathLike[str]) -> None:
     """Refuse the checkpoint of a quantized model."""
     state = model_state(read_checkpoint(checkpoint_file(checkpoint)), str(checkpoint))
-    if any(key.startswith("quantizer.") for key in state):
+    parts = {key.removeprefix("module.").partition(".")[0] for key in state}
+    if {"architecture", "quantizer"} <= parts:
         raise ValueError(
             f"Checkpoint '{checkpoint}' is that of a quantized model. Give the float "
             "weights that it was made from; tools/export.py writes what was trained "

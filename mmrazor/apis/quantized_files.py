@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
+from ..core.names import renamed_to_fit
 from ..core.space import Subnet
 from ..models.algorithms import Algorithm, Quantize
 from ..models.architectures import ArchitectureConfig
@@ -52,7 +53,8 @@ def quantized_from(
     """
     size = settings.get("image_size") or tuple(image_size)
     algorithm = Quantize(model, {**settings, "image_size": size})
-    state = model_state(read_checkpoint(checkpoint), str(checkpoint))
+    stored = model_state(read_checkpoint(checkpoint), str(checkpoint))
+    state = renamed_to_fit(stored, algorithm.state_dict())
     state = {key: value for key, value in state.items() if key.startswith(_PARTS)}
     if not any(key.startswith(_PARTS[1]) for key in state):
         raise ValueError(

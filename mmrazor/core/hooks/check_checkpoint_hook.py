@@ -7,9 +7,9 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from mmrazor.core.forward import unwrapped
+from mmrazor.core.names import renamed_to_fit
 from mmrazor.registry import HOOKS
 
-_PREFIX = "architecture."
 # Its tensors are as many as data have shown, and have shapes that these gave them.
 _QUANTIZER = "quantizer."
 # Parts of an Algorithm that a network to be tested or trained on can do without.
@@ -26,8 +26,8 @@ class CheckCheckpointHook(Hook):
 
     mmengine loads what fits and warns of the rest, so that a test of the wrong file
     reports numbers of random weights. Checkpoints of an Algorithm and of its bare
-    Architecture are both taken for either: the prefix ``architecture.`` is put or
-    removed.
+    Architecture are both taken for either, and those of a model in ``DataParallel``:
+    the prefixes are put or removed.
 
     Raises:
         WrongCheckpointError: If weights are missing or have other shapes.
@@ -45,7 +45,7 @@ class CheckCheckpointHook(Hook):
             and not name.endswith("num_batches_tracked")
         }
         state = checkpoint.get("state_dict", checkpoint)
-        renamed = fitting_keys(state, wanted)
+        renamed = renamed_to_fit(state, wanted)
         quantized = [name for name in wanted if name.startswith(_QUANTIZER)]
         if quantized and not any(name.startswith(_QUANTIZER) for name in renamed):
             raise WrongCheckpointError(
@@ -72,28 +72,3 @@ class CheckCheckpointHook(Hook):
         if "state_dict" not in checkpoint:
             checkpoint.clear()  # a bare state dict; EMAHook expects the usual form
         checkpoint["state_dict"] = renamed
-
-
-def fitting_keys(state: dict, wanted: dict) -> dict:
-    """Rename a state dict between an Algorithm and its bare Architecture.
-
-    Args:
-        state: State dict as stored.
-        wanted: State dict of the model.
-
-    Returns:
-        ``state`` itself, or a copy with the prefix ``architecture.`` put or removed,
-        whichever holds most of the wanted names.
-
-    Example:
-        >>> list(fitting_keys({'architecture.fc.bias': 0}, {'fc.bias': 0}))
-        ['fc.bias']
-    """
-    state = {name.removeprefix("module."): value for name, value in state.items()}
-    bare = {
-        name.removeprefix(_PREFIX): value
-        for name, value in state.items()
-        if name.startswith(_PREFIX)
-    }
-    wrapped = {_PREFIX + name: value for name, value in state.items()}
-    return max(state, bare, wrapped, key=lambda names: len(names.keys() & wanted))

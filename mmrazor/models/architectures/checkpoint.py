@@ -23,8 +23,9 @@ from mmengine.model import BaseModule
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from torch import Tensor, nn
 
+from ...core.names import renamed_to_fit
+
 _SHOWN = 5
-_ARCHITECTURE = "architecture."
 _ANNEALING = ("_annealing_cos", "_annealing_linear")
 # What torch.load was seen to raise on files cut short or of another kind.
 _DAMAGED = (
@@ -42,8 +43,9 @@ _DAMAGED = (
 def load_weights(model: nn.Module, source: str | os.PathLike[str]) -> None:
     """Load a checkpoint into a model; every key and shape must match.
 
-    Takes checkpoints of mmengine (``state_dict`` inside), plain state dicts, and those
-    of an Algorithm, from which the Architecture is taken.
+    Takes checkpoints of mmengine (``state_dict`` inside), plain state dicts, those of a
+    model in ``DataParallel``, and those of an Algorithm, from which the Architecture is
+    taken.
 
     Args:
         model: Receives the weights, in place.
@@ -56,9 +58,7 @@ def load_weights(model: nn.Module, source: str | os.PathLike[str]) -> None:
     """
     path = checkpoint_file(source)
     state = model_state(read_checkpoint(path), str(source))
-    if not any(key.startswith(_ARCHITECTURE) for key in model.state_dict()):
-        state = architecture_state(state)
-    load_state(model, state, str(source))
+    load_state(model, renamed_to_fit(state, model.state_dict()), str(source))
     # mmengine's init_weights() would overwrite what was loaded.
     if isinstance(model, BaseModule):
         model.is_init = True
@@ -121,7 +121,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def model_state(checkpoint: Mapping[str, Any], name: str) -> dict[str, Tensor]:
-    """Return the model's tensors of a checkpoint, whoever wrote it.
+    """Return the model's tensors of a checkpoint, by the names they were stored with.
 
     Raises:
         ValueError: If the checkpoint has no tensors.
@@ -138,34 +138,7 @@ def model_state(checkpoint: Mapping[str, Any], name: str) -> dict[str, Tensor]:
             f"{sorted(map(str, checkpoint))[:_SHOWN]}. "
             "Expected 'state_dict' or plain tensors."
         )
-    if len(tensors) == len(state):
-        tensors = _copy(state)
-    return _without_prefix(tensors, "module.", keep_others=False)
-
-
-def architecture_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the Architecture's own tensors if an Algorithm wrote the state dict."""
-    return _without_prefix(state, _ARCHITECTURE, keep_others=True)
-
-
-def _without_prefix(
-    state: dict[str, Tensor], prefix: str, keep_others: bool
-) -> dict[str, Tensor]:
-    """Drop a prefix; ``keep_others`` drops the keys that do not have it as well."""
-    chosen = [key for key in state if key.startswith(prefix)]
-    if not chosen or (not keep_others and len(chosen) < len(state)):
-        return state
-    stripped = OrderedDict((key[len(prefix) :], state[key]) for key in chosen)
-    metadata = getattr(state, "_metadata", None)
-    if metadata is not None:
-        # Versions of the modules: load_state_dict upgrades old layouts by them.
-        start = prefix[:-1]
-        stripped._metadata = {  # type: ignore[attr-defined]
-            key[len(prefix) :]: value
-            for key, value in metadata.items()
-            if key == start or key.startswith(prefix)
-        }
-    return stripped
+    return _copy(state) if len(tensors) == len(state) else tensors
 
 
 def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -175,7 +148,7 @@ def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return copied
 
 
-def load_state(model: nn.Module, state: dict[str, Tensor], name: str) -> None:
+def load_state(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     """Load tensors into a model; every key and shape must match.
 
     Args:

@@ -19,6 +19,7 @@ from torch import nn
 from ...core.graph.belongs import misfits
 from ...core.graph.cuts import Cuts
 from ...core.graph.slim import slim
+from ...core.names import renamed_to_fit
 from ...core.space import Subnet
 from ...registry import MODELS
 from .build import build_architecture
@@ -213,10 +214,8 @@ def _is_dense(checkpoint: str | os.PathLike[str], shapes: Mapping[str, Any]) -> 
         state = model_state(read_checkpoint(checkpoint_file(checkpoint)), "")
     except ValueError:
         return False
-    found = {
-        name.removeprefix("architecture."): list(value.shape)
-        for name, value in state.items()
-    }
+    fitting = renamed_to_fit(state, shapes)
+    found = {name: list(value.shape) for name, value in fitting.items()}
     return all(found.get(name) == list(shape) for name, shape in shapes.items())
 
 

@@ -55,6 +55,18 @@ def test_model_with_an_architecture_inside_keeps_its_keys(tmp_path: Path) -> Non
     assert same(source, target)
 
 
+@pytest.mark.parametrize("of_file", [lambda n: n, nn.DataParallel], ids=["", "dp"])
+@pytest.mark.parametrize("of_model", [lambda n: n, nn.DataParallel], ids=["", "dp"])
+@pytest.mark.parametrize("child", ["module", "architecture", "0"])
+def test_wrappers_and_children_of_their_names(
+    tmp_path: Path, child: str, of_file, of_model
+) -> None:
+    source, target = (nn.Sequential(OrderedDict([(child, net())])) for _ in range(2))
+    torch.save(of_file(source).state_dict(), tmp_path / "w.pth")
+    load_weights(of_model(target), tmp_path / "w.pth")
+    assert same(source, target)
+
+
 def test_versions_of_modules_survive_stripping(tmp_path: Path) -> None:
     seen = []
 
