@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EVERYBODY = {
     *("registry", "compat", "version"),
     *("core.files", "core.forward", "core.names", "core.protocols"),
+    *("core.checkpoint_reader", "core.downloads"),
 }
 CORE = {"core.space", "core.graph", "core.capture", "core.cost"}
 SEARCH = {"core.searchers", "core.loops", "core.hooks"}
@@ -48,6 +49,8 @@ ALLOWED: dict[str, set[str]] = {
     "core.names": set(),
     "core.protocols": set(),
     "core.checkpoint_backend": set(),
+    "core.checkpoint_reader": set(),
+    "core.downloads": set(),
     "core.optim_wrapper": set(),
     "core.space": set(),
     "core.graph": set(),

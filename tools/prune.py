@@ -11,6 +11,7 @@ from mmrazor.apis.arguments import (
     add_outputs,
     add_ranking,
     add_source,
+    add_trust,
 )
 from mmrazor.apis.prune_config import prune_config
 from mmrazor.apis.prune_options import parse_budget, parse_importance, parse_min_keep
@@ -59,6 +60,7 @@ def parse_args() -> argparse.Namespace:
         "such file",
     )
     add_outputs(parser, "pruned")
+    add_trust(parser)
     add_cfg_options(parser)
     return parser.parse_args()
 
