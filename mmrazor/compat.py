@@ -2,7 +2,8 @@
 # mmengine finds a package by a table "scope -> distribution"; the maintained forks
 # carry other distribution names, mmcls became mmpretrain, and ``mmengine.hub``
 # installs whatever it does not find. For each config of a host that is read, it parses
-# all metafiles of that host. ``apply`` corrects all four, importing no host.
+# all metafiles of that host. Its loader of checkpoints, and torch.hub, run whatever
+# code is in a file. ``apply`` corrects all five, importing no host.
 """Find the host libraries (mmpretrain, mmdet, mmseg), their configs and weights."""
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from importlib import metadata
@@ -35,6 +36,10 @@ from mmengine.registry import DefaultScope, Registry
 HOSTS = ("mmpretrain", "mmdet", "mmseg")
 _RENAMED = {"mmcls": "mmpretrain"}
 _INSTALL_HINT = "pip install 'mmrazor[mm]'"
+# Modules that load checkpoints, whatever is in them.
+_LOADERS = {"mmengine.runner.checkpoint", "torch.hub"}
+# Imported when something is loaded: it needs torch, and ``import mmrazor`` does not.
+_READER, _DOWNLOADS = "mmrazor.core.checkpoint_reader", "mmrazor.core.downloads"
 
 
 def apply() -> None:
@@ -57,6 +62,10 @@ def apply() -> None:
         if name in sys.modules:
             vars(sys.modules[name])["install_package"] = _refuse_to_install
     mmengine.config.utils.load = _load_once
+    for name in _LOADERS & sys.modules.keys():
+        _load_safely_(sys.modules[name])
+    if not any(isinstance(finder, _LoaderFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _LoaderFinder())
 
 
 @cache
@@ -346,3 +355,62 @@ class _AliasFinder(MetaPathFinder, Loader):
             # One table under two names: what is registered later is seen by both.
             alias._module_dict = registry._module_dict
             alias._children = registry._children
+
+
+class _LoaderFinder(MetaPathFinder):
+    """Let modules that load checkpoints do so safely once they are imported."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        if fullname not in _LOADERS:
+            return None
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(fullname, path, target)
+            if spec is not None and spec.loader is not None:
+                _call_after_(spec.loader, _load_safely_)
+                return spec
+        return None
+
+
+def _call_after_(loader: Loader, function: Callable[[ModuleType], None]) -> None:
+    """Call a function with the module that a loader has executed."""
+    execute = loader.exec_module
+
+    def exec_module(module: ModuleType) -> None:
+        execute(module)
+        function(module)
+
+    vars(loader)["exec_module"] = exec_module
+
+
+class _SafelyLoadingTorch(ModuleType):
+    """torch, but ``load`` runs no code from the file."""
+
+    def __init__(self, torch: ModuleType) -> None:
+        super().__init__(torch.__name__, torch.__doc__)
+        self._torch = torch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._torch, name)
+
+    def load(self, *args: Any, **kwargs: Any) -> Any:
+        return importlib.import_module(_READER).load(*args, **kwargs)
+
+
+def _load_safely_(module: ModuleType) -> None:
+    """Let a module that calls ``torch.load`` read checkpoints without running them."""
+    names = vars(module)
+    if not isinstance(names["torch"], _SafelyLoadingTorch):
+        names["torch"] = _SafelyLoadingTorch(names["torch"])
+    if "_safe_torch_load" in names:  # it allows getattr, and then everything
+        names["_safe_torch_load"] = names["torch"].load
+    if "load_url" in names:  # it takes files of one name for the same
+        names["load_url"] = _load_url
+
+
+def _load_url(*args: Any, **kwargs: Any) -> Any:
+    return importlib.import_module(_DOWNLOADS).load_url(*args, **kwargs)

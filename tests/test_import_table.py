@@ -28,6 +28,7 @@ EVERYBODY = {
     *("registry", "compat", "version"),
     *("core.files", "core.forward", "core.locks", "core.names", "core.protocols"),
     *("core.extension_ops", "core.op_macs"),
+    *("core.checkpoint_reader", "core.downloads"),
 }
 CORE = {"core.space", "core.graph", "core.capture", "core.cost"}
 SEARCH = {"core.searchers", "core.loops", "core.hooks"}
@@ -52,6 +53,8 @@ ALLOWED: dict[str, set[str]] = {
     "core.op_macs": set(),
     "core.protocols": set(),
     "core.checkpoint_backend": set(),
+    "core.checkpoint_reader": set(),
+    "core.downloads": set(),
     "core.optim_wrapper": set(),
     "core.space": set(),
     "core.graph": set(),

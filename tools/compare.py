@@ -5,7 +5,7 @@ import sys
 
 from rich.console import Console
 
-from mmrazor.apis.arguments import add_cfg_options, add_image_size
+from mmrazor.apis.arguments import add_cfg_options, add_image_size, add_trust
 from mmrazor.apis.command_line import run
 from mmrazor.apis.compare import compare
 
@@ -39,6 +39,7 @@ def parse_args() -> argparse.Namespace:
         help="folder for compare.json and compare.png; default: work_dirs/compare",
     )
     add_image_size(parser)
+    add_trust(parser)
     add_cfg_options(parser)
     args = parser.parse_args()
     if len(args.models) % 2:

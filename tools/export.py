@@ -4,7 +4,7 @@ import argparse
 
 from rich.console import Console
 
-from mmrazor.apis.arguments import add_cfg_options, add_image_size
+from mmrazor.apis.arguments import add_cfg_options, add_image_size, add_trust
 from mmrazor.apis.command_line import run
 from mmrazor.apis.export import export_model, summary_table
 
@@ -22,6 +22,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_image_size(parser)
     parser.add_argument("--no-onnx", action="store_true", help="write no ONNX file")
+    add_trust(parser)
     add_cfg_options(parser)
     return parser.parse_args()
 

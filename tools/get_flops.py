@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmrazor.apis.arguments import add_cfg_options, add_image_size
+from mmrazor.apis.arguments import add_cfg_options, add_image_size, add_trust
 from mmrazor.apis.command_line import run
 from mmrazor.apis.cost_report import cost_report
 
@@ -19,6 +19,7 @@ def parse_args() -> argparse.Namespace:
         "--depth", type=int, default=2, help="of the modules shown; default: 2"
     )
     parser.add_argument("--json", type=Path, help="write everything to this file")
+    add_trust(parser)
     add_cfg_options(parser)
     return parser.parse_args()
 

@@ -10,6 +10,7 @@ from mmrazor.apis.arguments import (
     add_outputs,
     add_ranking,
     add_source,
+    add_trust,
 )
 from mmrazor.apis.command_line import run
 from mmrazor.apis.prune_config import prune_config
@@ -59,6 +60,7 @@ def parse_args() -> argparse.Namespace:
         "such file",
     )
     add_outputs(parser, "pruned")
+    add_trust(parser)
     add_cfg_options(parser)
     return parser.parse_args()
 

@@ -9,6 +9,7 @@ from mmrazor.apis.arguments import (
     add_image_size,
     add_outputs,
     add_source,
+    add_trust,
 )
 from mmrazor.apis.command_line import run
 from mmrazor.apis.prune_options import parse_budget
@@ -67,6 +68,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_image_size(parser)
     add_outputs(parser, "quantized")
+    add_trust(parser)
     add_cfg_options(parser)
     return parser.parse_args()
 

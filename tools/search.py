@@ -6,7 +6,7 @@ import os
 from mmengine.dist import is_main_process
 from rich.console import Console
 
-from mmrazor.apis.arguments import add_cfg_options
+from mmrazor.apis.arguments import add_cfg_options, add_trust
 from mmrazor.apis.command_line import run
 from mmrazor.apis.run_config import LAUNCHERS
 from mmrazor.apis.search import search
@@ -25,6 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, help="of the searcher; default: as the config says"
     )
+    add_trust(parser)
     add_cfg_options(parser)
     parser.add_argument(
         "--launcher", choices=LAUNCHERS, default="none", help="who starts the processes"

@@ -10,6 +10,7 @@ from mmrazor.apis.arguments import (
     add_image_size,
     add_ranking,
     add_source,
+    add_trust,
 )
 from mmrazor.apis.command_line import run
 from mmrazor.apis.prune_options import parse_importance
@@ -62,6 +63,7 @@ def parse_args() -> argparse.Namespace:
         "evaluation; default: a quarter of what is free",
     )
     add_image_size(parser)
+    add_trust(parser)
     add_cfg_options(parser)
     return parser.parse_args()
 

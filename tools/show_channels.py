@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmrazor.apis.arguments import add_cfg_options, add_image_size
+from mmrazor.apis.arguments import add_cfg_options, add_image_size, add_trust
 from mmrazor.apis.channel_picture import draw_channels
 from mmrazor.apis.channel_report import channel_report
 from mmrazor.apis.command_line import run
@@ -22,6 +22,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, help="write everything to this file")
     parser.add_argument("--picture", type=Path, help="draw it (.png, .svg)")
+    add_trust(parser)
     add_cfg_options(parser)
     return parser.parse_args()
 

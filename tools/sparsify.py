@@ -4,7 +4,7 @@ import argparse
 
 from rich.console import Console
 
-from mmrazor.apis.arguments import add_cfg_options
+from mmrazor.apis.arguments import add_cfg_options, add_trust
 from mmrazor.apis.command_line import run
 from mmrazor.apis.sparsify import sparsify, summary
 
@@ -50,6 +50,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--name", help="file name without suffix; default: the config's and the method"
     )
+    add_trust(parser)
     add_cfg_options(parser)
     return parser.parse_args()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
-from mmrazor.apis.arguments import add_cfg_options
+from mmrazor.apis.arguments import add_cfg_options, add_trust
 from mmrazor.apis.command_line import run
 from mmrazor.apis.run_config import LAUNCHERS
 from mmrazor.apis.test import test
@@ -24,6 +24,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--work-dir", help="folder for logs")
     parser.add_argument("--out", type=Path, help="JSON file for the metrics")
+    add_trust(parser)
     add_cfg_options(parser)
     parser.add_argument(
         "--launcher", choices=LAUNCHERS, default="none", help="who starts the processes"

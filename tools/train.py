@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from mmrazor.apis.arguments import add_cfg_options
+from mmrazor.apis.arguments import add_cfg_options, add_trust
 from mmrazor.apis.command_line import run
 from mmrazor.apis.run_config import LAUNCHERS
 from mmrazor.apis.train import train
@@ -32,6 +32,7 @@ def parse_args() -> argparse.Namespace:
         help="scale the learning rate to the batch size of all processes",
     )
     parser.add_argument("--seed", type=int, help="seed of all random numbers")
+    add_trust(parser)
     add_cfg_options(parser)
     parser.add_argument(
         "--launcher", choices=LAUNCHERS, default="none", help="who starts the processes"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import SUPPRESS, Action, ArgumentParser
+from typing import Any
 
 from mmengine.config import DictAction
+
+from ..core.checkpoint_reader import trust_checkpoints
 
 
 def add_cfg_options(parser: ArgumentParser) -> None:
@@ -69,3 +72,21 @@ def add_outputs(parser: ArgumentParser, done: str) -> None:
         "--name", help=f"file name without suffix; default: the config's and _{done}"
     )
     parser.add_argument("--no-onnx", action="store_true", help="write no ONNX file")
+
+
+def add_trust(parser: ArgumentParser) -> None:
+    """Add ``--trust-checkpoint``, which is in force as soon as it is read."""
+    parser.add_argument(
+        "--trust-checkpoint",
+        action=_TrustAction,
+        nargs=0,
+        dest=SUPPRESS,
+        default=SUPPRESS,
+        help="load checkpoints whatever objects they hold, which runs the code in "
+        "them: only for files of people whom you trust",
+    )
+
+
+class _TrustAction(Action):
+    def __call__(self, *_: Any) -> None:
+        trust_checkpoints()

@@ -1,43 +1,23 @@
-# Checkpoints are data: they are read with ``weights_only=True``, with only the
-# NumPy and mmengine types allowed that mmengine's own checkpoints hold.
-# Nothing here falls back to unrestricted unpickling.
-"""Read a checkpoint safely and load it into a model, or say what does not fit."""
+# What is in a file is read by core/checkpoint_reader.py, which runs no code from it.
+"""Find a checkpoint and load it into a model, or say what does not fit."""
 
 from __future__ import annotations
 
 import difflib
 import os
-import pickle
-import re
-import struct
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
-import numpy as np
-import torch
-from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModule
-from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from torch import Tensor, nn
 
+from ...core.checkpoint_reader import read_checkpoint
+from ...core.downloads import download
 from ...core.names import renamed_to_fit
 
 _SHOWN = 5
-_ANNEALING = ("_annealing_cos", "_annealing_linear")
-# What torch.load was seen to raise on files cut short or of another kind.
-_DAMAGED = (
-    RuntimeError,
-    EOFError,
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    struct.error,
-)
 
 
 def load_weights(model: nn.Module, source: str | os.PathLike[str]) -> None:
@@ -68,7 +48,7 @@ def checkpoint_file(source: str | os.PathLike[str]) -> Path:
     """Return the local file behind a file name or address, downloading it once."""
     text = os.fspath(source)
     if text.startswith(("http://", "https://")):
-        return _download(text)
+        return download(text)
     if "://" in text:
         raise ValueError(
             f"Checkpoint '{text}' has a scheme that is not known here. "
@@ -84,40 +64,6 @@ def checkpoint_file(source: str | os.PathLike[str]) -> Path:
         f"There is no checkpoint file '{text}'.{hint if others else ''} "
         "Train it first, or correct the path."
     )
-
-
-def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a checkpoint on the CPU without running any code from it.
-
-    Raises:
-        ValueError: If the file is damaged or holds objects that are not data.
-    """
-    try:
-        with torch.serialization.safe_globals(_known_globals()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, *_DAMAGED) as err:
-        refused = re.search(
-            r"(?:GLOBAL|global:?|function|class) ([\w.]+\.\w+)", str(err)
-        )
-        if isinstance(err, pickle.UnpicklingError) and refused:
-            raise ValueError(
-                f"Checkpoint '{path}' holds the Python object '{refused[1]}', which "
-                "could run code when loaded; it is refused. If you trust the file, "
-                "keep its weights alone: python -c \"import torch; c = torch.load('"
-                f"{path}', map_location='cpu', weights_only=False); "
-                "torch.save(c.get('state_dict', c), 'weights.pth')\""
-            ) from err
-        raise ValueError(
-            f"'{path}' is no readable checkpoint; it is damaged, cut short or of "
-            f"another format ({type(err).__name__}: {str(err)[:80]}). "
-            "Copy or train it again."
-        ) from err
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"Checkpoint '{path}' holds a {type(content).__name__}, not a dict of "
-            "tensors. Save model.state_dict()."
-        )
-    return content
 
 
 def model_state(checkpoint: Mapping[str, Any], name: str) -> dict[str, Tensor]:
@@ -202,50 +148,3 @@ def _listing(keys: Iterable[str], what: str, separator: str) -> str:
         return ""
     more = separator + "..." if len(keys) > _SHOWN else ""
     return f"{len(keys)} {what} ({separator.join(keys[:_SHOWN])}{more})"
-
-
-def _download(url: str) -> Path:
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    path = folder / url.rsplit("/", 1)[-1]
-    if path.is_file():
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    sha256_start = re.search(r"-([0-9a-f]{8,})\.", path.name)
-    try:
-        # Written to a temporary name and moved, so that ranks may race.
-        torch.hub.download_url_to_file(
-            url, str(path), sha256_start[1] if sha256_start else None
-        )
-    except (URLError, OSError, RuntimeError) as err:
-        raise ConnectionError(
-            f"Cannot download the weights '{url}' ({err}). Fetch that file on a "
-            "machine with network and name it: checkpoint='<file>.pth' instead of "
-            f"pretrained=True; or put it at '{path}'."
-        ) from err
-    return path
-
-
-def _known_method(owner: type, name: str) -> Callable[..., Any]:
-    """Stand in for ``getattr``, by which pickles name methods; knows harmless ones."""
-    public = owner is HistoryBuffer and not name.startswith("_")
-    if public or (owner is OneCycleParamScheduler and name in _ANNEALING):
-        return getattr(owner, name)
-    raise pickle.UnpicklingError(f"refused: attribute '{name}' of '{owner}'")
-
-
-def _known_globals() -> list[Any]:
-    """List the classes and functions that mmengine's own checkpoints refer to."""
-    array = np.array(0)
-    reconstruct = array.__reduce__()[0]
-    scalar = np.float64(0).__reduce__()[0]
-    known: list[Any] = [
-        HistoryBuffer,
-        np.ndarray,
-        np.dtype,
-        OneCycleParamScheduler,  # its state names the function that it anneals by
-        (_known_method, "builtins.getattr"),
-    ]
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        known += [(reconstruct, f"{module}._reconstruct"), (scalar, f"{module}.scalar")]
-    known += {type(np.dtype(code)) for code in np.typecodes["AllInteger"] + "?efdSU"}
-    return known
