@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 EVERYBODY = {
     *("registry", "compat", "version"),
-    *("core.files", "core.forward", "core.locks", "core.names", "core.protocols"),
+    *("core.files", "core.forward", "core.locks", "core.names", "core.plain_table"),
+    "core.protocols",
 }
 CORE = {"core.space", "core.graph", "core.capture", "core.cost"}
 SEARCH = {"core.searchers", "core.loops", "core.hooks"}
@@ -47,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "core.forward": set(),
     "core.locks": set(),
     "core.names": set(),
+    "core.plain_table": set(),
     "core.protocols": set(),
     "core.checkpoint_backend": set(),
     "core.optim_wrapper": set(),

@@ -11,12 +11,13 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from rich.console import Console, Group
-from rich.table import Table
 from rich.text import Text
 
+from ..core.plain_table import PlainTable
 from .pruning_run import PRUNING_FAULTS
 from .quantizing_run import QUANTIZING_FAULTS
 from .run_config import RunConfigError, run_config
+from .run_folder import is_first_rank, run_folder
 from .runner import build_runner, check_datasets, explained_types
 
 
@@ -32,17 +33,21 @@ def train(config: str | Path | Config, **options: Any) -> Runner:
 
     Raises:
         FileNotFoundError: If the config or a checkpoint does not exist.
+        FileWriteError: If the work dir cannot be written.
+        FolderInUseError: If another run writes into the work dir.
         RunConfigError: If the config is faulty, a dataset is empty, or the model cannot
             be pruned or quantized as asked.
     """
-    runner = build_runner(run_config(config, **options))
-    check_datasets(runner, "train", "val")
-    start = time.perf_counter()
-    try:
-        with explained_types():
-            runner.train()
-    except (*PRUNING_FAULTS, *QUANTIZING_FAULTS) as err:
-        raise RunConfigError(str(err)) from err
+    cfg = run_config(config, **options)
+    with run_folder(cfg.work_dir, held=is_first_rank(cfg.launcher)):
+        runner = build_runner(cfg)
+        check_datasets(runner, "train", "val")
+        start = time.perf_counter()
+        try:
+            with explained_types():
+                runner.train()
+        except (*PRUNING_FAULTS, *QUANTIZING_FAULTS) as err:
+            raise RunConfigError(str(err)) from err
     if is_main_process():
         Console().print(summary(runner, time.perf_counter() - start), soft_wrap=True)
     return runner
@@ -58,7 +63,7 @@ def summary(runner: Runner, seconds: float) -> Group:
         seconds: How long it took.
     """
     hub = runner.message_hub
-    table = Table()
+    table = PlainTable()
     table.add_column("validation")
     table.add_column("last", justify="right")
     table.add_column("best", justify="right")
