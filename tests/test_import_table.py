@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 EVERYBODY = {
     *("registry", "compat", "version"),
-    *("core.files", "core.forward", "core.locks", "core.names", "core.protocols"),
-    *("core.extension_ops", "core.op_macs"),
-    *("core.checkpoint_reader", "core.downloads"),
+    *("core.files", "core.forward", "core.locks", "core.names", "core.plain_table"),
+    *("core.checkpoint_reader", "core.downloads", "core.extension_ops"),
+    *("core.op_macs", "core.protocols"),
 }
 CORE = {"core.space", "core.graph", "core.capture", "core.cost"}
 SEARCH = {"core.searchers", "core.loops", "core.hooks"}
@@ -51,6 +51,7 @@ ALLOWED: dict[str, set[str]] = {
     "core.locks": set(),
     "core.names": set(),
     "core.op_macs": set(),
+    "core.plain_table": set(),
     "core.protocols": set(),
     "core.checkpoint_backend": set(),
     "core.checkpoint_reader": set(),

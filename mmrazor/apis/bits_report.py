@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from ..core.files import write_atomically
+from ..core.plain_table import PlainTable
 from ..models.quantizers import ChosenBits
 from .figures import drawn_if_possible, figure_type
 
@@ -32,6 +32,11 @@ class BitsFiles:
     found: ChosenBits
     subnet: Path
     picture: Path | None
+
+    def moved_to(self, folder: Path) -> BitsFiles:
+        """Return the same of files that were moved to another folder."""
+        picture = None if self.picture is None else folder / self.picture.name
+        return BitsFiles(self.found, folder / self.subnet.name, picture)
 
 
 def write_bits(found: ChosenBits, folder: Path, stem: str) -> BitsFiles:
@@ -55,7 +60,7 @@ def bits_table(found: ChosenBits) -> Group:
     """
     errors, chosen = found.sensitivity.errors, found.subnet.choices
     widths = _widths(found)
-    table = Table(title="Error of the output, one layer at a time")
+    table = PlainTable(title="Error of the output, one layer at a time")
     table.add_column("layer", overflow="fold", min_width=16)
     for width in widths:
         table.add_column(f"{width} bits", justify="right", no_wrap=True)

@@ -12,12 +12,12 @@ from typing import Any
 
 from mmengine.config import Config
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from ..core.cost import Cost, count_cost
 from ..core.files import write_json
 from ..core.graph import ChannelGraph, channel_graph
+from ..core.plain_table import PlainTable
 from ..models.pruners import channels_per_unit
 from .prune_report import left_alone_table
 from .prune_source import PruneSource
@@ -85,7 +85,7 @@ class ChannelReport:
         """
         height, width = self.image_size
         title = f"Channels of {type(self.graph.model).__name__}, {height} x {width}"
-        table = Table(title=title)
+        table = PlainTable(title=title)
         table.add_column("group", overflow="fold")
         for name in ("channels", "units", "MACs", "makers", "readers"):
             table.add_column(name, justify="right")

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
@@ -17,12 +16,14 @@ from mmengine.config import Config
 from rich.console import Console
 
 from ..core.cost import device_name
+from ..core.files import file_set, scratch_folder
 from .compare_data import check_same_test_set
 from .compare_picture import draw_comparison
 from .compare_report import ComparedModel, Comparison
 from .compare_source import CompareSource
 from .onnx_latency import OnnxLatencyError, in_turns, one_image_call
 from .run_config import existing_checkpoint, load_config
+from .run_folder import run_folder
 from .stage import quiet
 from .steps import Steps
 from .test import test
@@ -69,6 +70,8 @@ def compare(
 
     Raises:
         FileNotFoundError: If a config or a file does not exist.
+        FileWriteError: If a file cannot be written.
+        FolderInUseError: If another comparison writes into the folder.
         ModuleNotFoundError: If ONNX Runtime or matplotlib is not installed.
         RunConfigError: If a config is faulty, a file is not of its model, or the models
             are not tested alike.
@@ -86,7 +89,7 @@ def compare(
             for name, cfg, file in zip(called, cfgs, files, strict=True)
         ]
     metrics: dict[str, dict[str, float]] = {name: {} for name in called}
-    with tempfile.TemporaryDirectory(prefix="mmrazor-") as folder:
+    with run_folder(out, "--out"), scratch_folder(out) as folder:
         with steps.step("Writing ONNX and checking it", len(sources)) as advance:
             found = {}
             for number, one in enumerate(sources):
@@ -101,26 +104,27 @@ def compare(
                 for number, one in enumerate(sources):
                     metrics[one.name] = _tested(one, Path(folder, f"test{number}"))
                     advance()
-    rows = tuple(
-        ComparedModel(
-            name=one.name,
-            config=str(one.cfg.filename or ""),
-            file=str(one.file),
-            metrics=metrics[one.name],
-            macs=one.cost.macs,
-            params=one.cost.params,
-            image_size=one.image_size,
-            onnx_bytes=sizes.get(one.name),
-            latency=latencies.get(one.name),
-            refusal=refusals.get(one.name, ""),
+        rows = tuple(
+            ComparedModel(
+                name=one.name,
+                config=str(one.cfg.filename or ""),
+                file=str(one.file),
+                metrics=metrics[one.name],
+                macs=one.cost.macs,
+                params=one.cost.params,
+                image_size=one.image_size,
+                onnx_bytes=sizes.get(one.name),
+                latency=latencies.get(one.name),
+                refusal=refusals.get(one.name, ""),
+            )
+            for one in sources
         )
-        for one in sources
-    )
-    shown = _metric(metrics, metric, sources[0].cfg) if tested else None
-    processor = device_name("cpu").rpartition(",")[0]
-    comparison = Comparison(rows, shown, processor)
-    comparison.write(Path(out, REPORT))
-    draw_comparison(comparison, Path(out, PICTURE))
+        shown = _metric(metrics, metric, sources[0].cfg) if tested else None
+        processor = device_name("cpu").rpartition(",")[0]
+        comparison = Comparison(rows, shown, processor)
+        with file_set(out, (REPORT, PICTURE)) as place:
+            comparison.write(place / REPORT)
+            draw_comparison(comparison, place / PICTURE)
     return comparison
 
 
@@ -143,7 +147,7 @@ def _calls(
 def _tested(source: CompareSource, folder: Path) -> dict[str, float]:
     """Return the metrics of a model that are numbers."""
     # Otherwise it is named by the time of day, which two of one second share.
-    name = f"{folder.parent.name}-{folder.name}"
+    name = f"{folder.parent.name.lstrip('.')}-{folder.name}"
     cfg = load_config(source.cfg, {"experiment_name": name})
     with quiet():
         found: Mapping[str, Any] = test(cfg, source.file, work_dir=folder)

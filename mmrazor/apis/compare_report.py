@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from ..core.cost import LatencyStats
 from ..core.files import write_json
+from ..core.plain_table import PlainTable
 from .prune_report import count_text
 from .weights_file import size_text
 
@@ -85,7 +85,7 @@ class Comparison:
 
     def table(self) -> Group:
         """Return a row for each model, with its share of the first one's numbers."""
-        table = Table(title="Models, and their share of the first")
+        table = PlainTable(title="Models, and their share of the first")
         widest = max(len(one.name) for one in self.models)
         table.add_column("model", overflow="fold", min_width=min(widest, _NAME_WIDTH))
         columns = self.columns()

@@ -10,11 +10,11 @@ from typing import Any
 
 from mmengine.config import Config
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from ..core.cost import Cost, count_cost
 from ..core.files import write_json
+from ..core.plain_table import PlainTable
 from .prune_source import PruneSource
 from .run_config import load_config
 
@@ -56,7 +56,7 @@ class CostReport:
             depth: Dots in a module's name, plus one.
         """
         height, width = self.image_size
-        table = Table(title=f"{self.model}, one image of {height} x {width}")
+        table = PlainTable(title=f"{self.model}, one image of {height} x {width}")
         table.add_column("module", overflow="fold")
         for name in ("MACs", "share", "parameters", "share"):
             table.add_column(name, justify="right")

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from rich.table import Table
+from torch import nn
 
 from ..core.cost import Cost, count_cost
-from ..core.files import write_atomically
+from ..core.files import file_set
 from ..core.graph import example_inputs
+from ..core.plain_table import PlainTable
 from ..core.space import Subnet
 from ..models.algorithms import Quantize
 from ..models.architectures import build_architecture, load_weights
@@ -28,11 +29,16 @@ from .config_text import config_text
 from .finetune_config import named_types
 from .image_size import test_image_size
 from .onnx import OnnxExportError, OnnxInfo, export_onnx
+from .prune_source import config_stem
 from .pruning_run import subnet_in
 from .quantized_files import quantized_from, quantized_model
 from .quantizing_run import quantizer_in
 from .run_config import load_config
+from .run_folder import file_stem, run_folder
 from .weights_file import size_text, stored_meta, write_weights
+
+# Of all files that may be written for one model.
+_SUFFIXES = (".pth", ".py", ".onnx", "_subnet.yaml")
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,8 @@ def export_model(
         config: The config trained with: of an Algorithm, or of a plain host model.
         checkpoint: What training wrote.
         out_dir: Folder for the files; default is ``export`` beside the checkpoint.
-        name: File name without suffix; default is the config's.
+        name: How their names begin; default is the config's. Files of that name are
+            replaced together.
         image_size: Height and width; default is what the test pipeline makes.
         onnx: Write ``<name>.onnx`` too.
         cfg_options: Changes to the config, with dotted keys.
@@ -90,6 +97,8 @@ def export_model(
 
     Raises:
         FileNotFoundError: If config or checkpoint does not exist.
+        FileWriteError: If a file cannot be written; then none is.
+        FolderInUseError: If another run writes into the folder.
         OnnxExportError: If ONNX cannot express the model; the other files are there.
         ValueError: If the checkpoint does not fit, or the config needs mmrazor.
     """
@@ -97,36 +106,41 @@ def export_model(
     bare = bare_config(cfg)
     source = checkpoint_file(checkpoint)
     folder = Path(out_dir) if out_dir is not None else source.parent / "export"
-    stem = name or (Path(cfg.filename).stem if cfg.filename else "model")
-    _take_cuts_(bare, source, folder / f"{stem}_subnet.yaml")
-    model = build_architecture(bare)
-    size = _size(image_size) if image_size else test_image_size(bare)
-    quantizer = quantizer_in(cfg.model)
-    if quantizer is not None:
-        model = quantized_from(model, quantizer, size, source)
-    else:
-        load_weights(model, source)
-    inputs = example_inputs(getattr(model, "architecture", model), size)
-    weights_path, config_path = folder / f"{stem}.pth", folder / f"{stem}.py"
-
-    write_weights(weights_path, model, _dataset_meta(source, bare))
-    subnet_path = _copied_subnet_(bare, folder / f"{stem}_subnet.yaml")
-    if quantizer is not None:
-        scope = bare.default_scope
-        bare.model = quantized_model(bare.model, scope, quantizer, size)
-    # The order of keys counts in what was searched; pretty_text would sort them.
-    text = _header(bare, stem) + config_text(named_types(bare.to_dict()))
-    write_atomically(config_path, lambda path: path.write_text(text, encoding="utf-8"))
-    onnx_info = None
-    if onnx:
-        try:
-            onnx_info = export_onnx(model, inputs, folder / f"{stem}.onnx")
-        except OnnxExportError as err:
-            raise OnnxExportError(
-                f"{err} Weights and config are in '{folder}'; export without ONNX "
-                "(--no-onnx) to have these two alone."
-            ) from err
-    files = (weights_path, config_path, onnx_info)
+    stem = file_stem(name, config_stem(cfg))
+    names = [f"{stem}{suffix}" for suffix in _SUFFIXES]
+    onnx_info, refusal = None, None
+    with run_folder(folder, "--out-dir"), file_set(folder, names) as place:
+        weights, path = place / f"{stem}.pth", place / f"{stem}.py"
+        subnet = place / f"{stem}_subnet.yaml"
+        _take_cuts_(bare, source, subnet)
+        model = build_architecture(bare)
+        size = _size(image_size) if image_size else test_image_size(bare)
+        quantizer = quantizer_in(cfg.model)
+        if quantizer is not None:
+            model = quantized_from(model, quantizer, size, source)
+        else:
+            load_weights(model, source)
+        inputs = example_inputs(getattr(model, "architecture", model), size)
+        write_weights(weights, model, _dataset_meta(source, bare))
+        has_subnet = _copied_subnet_(bare, subnet)
+        if quantizer is not None:
+            scope = bare.default_scope
+            bare.model = quantized_model(bare.model, scope, quantizer, size)
+        # The order of keys counts in what was searched; pretty_text would sort them.
+        text = _header(bare, stem) + config_text(named_types(bare.to_dict()))
+        path.write_text(text, encoding="utf-8")
+        if onnx:
+            try:
+                onnx_info = _exported(model, inputs, place / f"{stem}.onnx", folder)
+            except OnnxExportError as err:
+                refusal = err
+    if refusal is not None:
+        raise OnnxExportError(
+            f"{refusal} Weights and config are in '{folder}'; export without ONNX "
+            "(--no-onnx) to have these two alone."
+        ) from refusal
+    files = (folder / weights.name, folder / path.name, onnx_info)
+    subnet_path = folder / subnet.name if has_subnet else None
     if not isinstance(model, Quantize):
         return ExportInfo(*files, count_cost(model, inputs), size, subnet_path)
     with model.quantizer.in_float():
@@ -135,10 +149,19 @@ def export_model(
     return ExportInfo(*files, cost, size, subnet_path, report)
 
 
-def summary_table(info: ExportInfo) -> Table:
+def _exported(model: nn.Module, inputs: Any, path: Path, folder: Path) -> OnnxInfo:
+    """Write an ONNX file that goes to a folder; errors name it there."""
+    try:
+        info = export_onnx(model, inputs, path)
+    except OnnxExportError as err:
+        raise OnnxExportError(str(err).replace(str(path.parent), str(folder))) from err
+    return replace(info, path=folder / path.name)
+
+
+def summary_table(info: ExportInfo) -> PlainTable:
     """Return what was exported as a table for a rich console."""
     height, width = info.image_size
-    table = Table(title="Exported architecture", show_header=False)
+    table = PlainTable(title="Exported architecture", show_header=False)
     table.add_column("what", style="cyan")
     table.add_column("value", overflow="fold")
     table.add_row("weights", _file(info.checkpoint))
@@ -190,13 +213,13 @@ def _take_cuts_(bare: Config, source: Path, path: Path) -> None:
         bare.model = pruned_model(bare.model, str(path))
 
 
-def _copied_subnet_(bare: Config, path: Path) -> Path | None:
+def _copied_subnet_(bare: Config, path: Path) -> bool:
     """Write the Subnet, if there is one, beside the config, which reads it there."""
     if not is_pruned(bare.model):
-        return None
+        return False
     Subnet.load(bare.model.subnet).dump(path)
     bare.model.subnet = f"{{{{ fileDirname }}}}/{path.name}"
-    return path
+    return True
 
 
 def _header(bare: Config, stem: str) -> str:

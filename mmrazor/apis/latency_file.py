@@ -58,7 +58,7 @@ def table_in(
         table.save(path)
     with steps.step("Checking the latency table"):
         pairs = check_table(table, graph, inputs, device)
-    steps.console.print(error_text(pairs))
+    steps.say(error_text(pairs))
     return table
 
 

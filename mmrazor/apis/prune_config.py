@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rich.console import Console
 from torch import nn
 
 from ..core.cost import Budget
+from ..core.files import file_set
 from ..core.graph import ChannelGraph, channel_graph
 from ..core.space import Subnet
 from ..models.architectures.resolve import is_pruned, pruned_from
@@ -28,12 +30,19 @@ from ..models.pruners.pruner import nothing_prunable
 from .finetune_config import finetune_config, write_config
 from .latency_budget import latency_on, prune_to_budget
 from .latency_file import table_in
-from .onnx import OnnxExportError, export_onnx
+from .onnx import OnnxInfo
 from .prune_report import PruneInfo
-from .prune_source import PruneSource, rebuilt, subnet_of_both
-from .reading_back import check_same_state, output_difference
+from .prune_source import (
+    PruneSource,
+    config_stem,
+    default_folder,
+    rebuilt,
+    subnet_of_both,
+)
+from .reading_back import check_same_state, onnx_in_set, output_difference
 from .ready_importance import checked_batches, ready_importance
 from .run_config import load_config
+from .run_folder import file_stem, run_folder
 from .steps import Steps
 from .training_step import training_trial
 from .weights_file import num_bytes, write_weights
@@ -80,7 +89,8 @@ def prune_config(
         latency_table: File with the times of the model's layers, by which a latency is
             bounded; it is measured and written if it does not exist.
         work_dir: Folder for the files; default is ``pruned`` in the config's work dir.
-        name: File name without suffix; default is the config's and ``_pruned``.
+        name: How all their names begin; default is the config's and ``_pruned``. Files
+            of that name are replaced together.
         onnx: Write an ONNX file too.
         cfg_options: Changes to the config, with dotted keys.
         console: Where progress is shown.
@@ -92,6 +102,8 @@ def prune_config(
         BudgetError: If the budget cannot be reached.
         LatencyTableError: If the table is of another device or model.
         FileNotFoundError: If config or checkpoint does not exist.
+        FileWriteError: If a file cannot be written; then none is.
+        FolderInUseError: If another run writes into the folder.
         NothingPrunableError: If no group can be pruned; the text says why.
         RunConfigError: If the config or the training set is faulty.
         ValueError: If the checkpoint does not fit, the model refuses the example
@@ -104,81 +116,110 @@ def prune_config(
             "A latency table serves a budget of latency_ms, and this one has none. Add "
             "latency_ms, or leave the table out."
         )
-    steps = Steps(console)
     cfg = load_config(config, cfg_options)
-    with steps.step("Building the model"):
-        source = PruneSource.of(cfg, checkpoint)
-        source.warn_of_random_weights(
-            "the channels kept are too. Costs and files are as they will be."
+    stem = file_stem(name, f"{config_stem(cfg)}_pruned")
+    folder = default_folder(cfg, "pruned") if work_dir is None else Path(work_dir)
+    steps = Steps(console)
+    with run_folder(folder):
+        with steps.step("Building the model"):
+            source = PruneSource.of(cfg, checkpoint)
+            source.warn_of_random_weights(
+                "the channels kept are too. Costs and files are as they will be."
+            )
+            inputs, size = source.example(image_size)
+        with steps.step("Finding groups of channels"):
+            graph = channel_graph(source.model, inputs, ignore=ignore)
+            if not graph.groups:
+                raise NothingPrunableError(nothing_prunable(graph))
+            trial, not_trained = training_trial(source.model, inputs)
+        device = get_device()
+        importance = ready_importance(
+            importance, graph, cfg, calib_batches, seed, device, steps
         )
-        inputs, size = source.example(image_size)
-    with steps.step("Finding groups of channels"):
-        graph = channel_graph(source.model, inputs, ignore=ignore)
-        if not graph.groups:
-            raise NothingPrunableError(nothing_prunable(graph))
-        trial, not_trained = training_trial(source.model, inputs)
-    device = get_device()
-    importance = ready_importance(
-        importance, graph, cfg, calib_batches, seed, device, steps
-    )
-    table = None
-    if latency_table is not None:
-        table = table_in(Path(latency_table), graph, inputs, device, steps)
-    with steps.step("Pruning and checking"):
-        pruned = prune_to_budget(
-            graph,
-            inputs,
-            budget,
-            importance,
-            device=device,
-            table=table,
-            ranking=ranking,
-            divisor=divisor,
-            min_keep=min_keep,
-            trial=trial,
-        )
-    subnet, resolved = pruned.subnet, source.resolved
-    if is_pruned(resolved.model):  # one cut of the original in place of two
-        first = Subnet.load(resolved.model["subnet"])
-        subnet, resolved = subnet_of_both(first, subnet), pruned_from(resolved)
-    stem = name or f"{Path(cfg.filename).stem if cfg.filename else 'model'}_pruned"
-    folder = Path(work_dir) if work_dir is not None else source.default_folder()
-    with steps.step("Writing and reading back"):
-        subnet_path = subnet.dump(folder / "subnet.yaml")
-        weights_path = write_weights(
-            folder / f"{stem}.pth", pruned.model, source.dataset_meta()
-        )
-        tuned = finetune_config(
-            cfg,
-            resolved,
-            f"{_HERE}/{subnet_path.name}",
-            f"{_HERE}/{weights_path.name}",
-        )
-        config_path = folder / f"{stem}.py"
-        write_config(config_path, tuned, _header(pruned, config_path))
-        difference = _reload_difference(config_path, pruned.model, inputs)
-    onnx_info, refusal = None, ""
-    if onnx:
-        with steps.step("Writing ONNX and checking it"):
-            try:
-                onnx_info = export_onnx(pruned.model, inputs, folder / f"{stem}.onnx")
-            except (OnnxExportError, ModuleNotFoundError) as err:
-                refusal = str(err)
+        table = None
+        if latency_table is not None:
+            table = table_in(Path(latency_table), graph, inputs, device, steps)
+        with steps.step("Pruning and checking"):
+            pruned = prune_to_budget(
+                graph,
+                inputs,
+                budget,
+                importance,
+                device=device,
+                table=table,
+                ranking=ranking,
+                divisor=divisor,
+                min_keep=min_keep,
+                trial=trial,
+            )
+        files = _write(source, pruned, inputs, folder, stem, onnx, steps)
     timed = "latency_ms" in pruned.subnet.cost
     return PruneInfo(
         pruned=pruned,
-        subnet=subnet_path,
-        checkpoint=weights_path,
-        config=config_path,
-        onnx=onnx_info,
-        onnx_refusal=refusal,
+        subnet=files.subnet,
+        checkpoint=files.checkpoint,
+        config=files.config,
+        onnx=files.onnx,
+        onnx_refusal=files.onnx_refusal,
         layers=_layers(graph),
         channels={group.name: channels_per_unit(group) for group in graph.groups},
         image_size=size,
         dense_bytes=num_bytes(source.model),
         dense_latency_ms=latency_on(device, source.model, inputs) if timed else None,
-        reload_difference=difference,
+        reload_difference=files.reload_difference,
         not_trained=not_trained,
+    )
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Where the files of a pruned model are, and what reading them back gave."""
+
+    subnet: Path
+    checkpoint: Path
+    config: Path
+    onnx: OnnxInfo | None
+    onnx_refusal: str
+    reload_difference: float
+
+
+def _write(
+    source: PruneSource,
+    pruned: Pruned,
+    inputs: Any,
+    folder: Path,
+    stem: str,
+    onnx: bool,
+    steps: Steps,
+) -> _Files:
+    """Write all files of a pruned model, or none; they have its name."""
+    subnet, resolved = pruned.subnet, source.resolved
+    if is_pruned(resolved.model):  # one cut of the original in place of two
+        first = Subnet.load(resolved.model["subnet"])
+        subnet, resolved = subnet_of_both(first, subnet), pruned_from(resolved)
+    config, weights = f"{stem}.py", f"{stem}.pth"
+    subnet_name, graph = f"{stem}_subnet.yaml", f"{stem}.onnx"
+    onnx_info, refusal = None, ""
+    with file_set(folder, (config, weights, subnet_name, graph)) as place:
+        with steps.step("Writing and reading back"):
+            subnet.dump(place / subnet_name)
+            write_weights(place / weights, pruned.model, source.dataset_meta())
+            names = (f"{_HERE}/{subnet_name}", f"{_HERE}/{weights}")
+            tuned = finetune_config(source.cfg, resolved, *names)
+            write_config(place / config, tuned, _header(pruned, folder / config))
+            difference = _reload_difference(place / config, pruned.model, inputs)
+        if onnx:
+            with steps.step("Writing ONNX and checking it"):
+                onnx_info, refusal = onnx_in_set(
+                    pruned.model, inputs, place / graph, folder
+                )
+    return _Files(
+        subnet=folder / subnet_name,
+        checkpoint=folder / weights,
+        config=folder / config,
+        onnx=onnx_info,
+        onnx_refusal=refusal,
+        reload_difference=difference,
     )
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from ..core.plain_table import PlainTable
 from ..models.pruners import Pruned
 from .onnx import OnnxInfo
 from .reading_back import onnx_lines
@@ -64,12 +64,12 @@ def report(info: PruneInfo) -> Group:
     return Group(*parts)
 
 
-def groups_table(info: PruneInfo) -> Table:
+def groups_table(info: PruneInfo) -> PlainTable:
     """Return one row for each group of channels, in the order of the network.
 
     The MACs are those of the layers that make the channels.
     """
-    table = Table(title=f"Channels of {type(info.pruned.model).__name__}")
+    table = PlainTable(title=f"Channels of {type(info.pruned.model).__name__}")
     table.add_column("group", overflow="fold")
     for name in ("channels", "kept", "share", "MACs", "after"):
         table.add_column(name, justify="right")
@@ -91,11 +91,11 @@ def groups_table(info: PruneInfo) -> Table:
     return table
 
 
-def totals_table(info: PruneInfo) -> Table:
+def totals_table(info: PruneInfo) -> PlainTable:
     """Return the cost of the whole model before and after."""
     dense, cost = info.pruned.dense_cost, info.pruned.cost
     height, width = info.image_size
-    table = Table(title=f"Total, for one image of {height} x {width}")
+    table = PlainTable(title=f"Total, for one image of {height} x {width}")
     table.add_column("")
     for name in ("before", "after", "share"):
         table.add_column(name, justify="right")
@@ -120,12 +120,12 @@ def totals_table(info: PruneInfo) -> Table:
     return table
 
 
-def left_alone_table(unprunable: Mapping[str, str]) -> Table:
+def left_alone_table(unprunable: Mapping[str, str]) -> PlainTable:
     """Return the reasons why channels were left alone, with the places."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in unprunable.items():
         by_reason.setdefault(reason, []).append(name)
-    table = Table(title="Left alone")
+    table = PlainTable(title="Left alone")
     table.add_column("why", overflow="fold")
     table.add_column("number", justify="right")
     table.add_column("where", overflow="fold")

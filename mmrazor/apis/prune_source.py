@@ -128,13 +128,23 @@ class PruneSource:
         dataset = (self._test_loader() or {}).get("dataset") or {}
         return dict(found or dataset.get("metainfo") or {})
 
-    def default_folder(self, name: str = "pruned") -> Path:
-        """Return where files go if nobody says: a folder of the config's work dir."""
-        stem = Path(self.cfg.filename).stem if self.cfg.filename else "model"
-        return Path(self.cfg.get("work_dir") or f"work_dirs/{stem}") / name
-
     def _test_loader(self) -> Mapping[str, Any] | None:
         return self.cfg.get("test_dataloader") or self.cfg.get("val_dataloader")
+
+
+def default_folder(cfg: Config, name: str) -> Path:
+    """Return where files go if nobody says: a folder of the config's work dir.
+
+    Args:
+        cfg: The config.
+        name: Of the folder.
+    """
+    return Path(cfg.get("work_dir") or f"work_dirs/{config_stem(cfg)}") / name
+
+
+def config_stem(cfg: Config) -> str:
+    """Return the name of a config without its suffix, ``model`` if it has none."""
+    return Path(cfg.filename).stem if cfg.filename else "model"
 
 
 def rebuilt(cfg: Config) -> nn.Module:

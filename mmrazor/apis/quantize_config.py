@@ -16,7 +16,7 @@ from mmengine.model import BaseModel
 from rich.console import Console
 from torch import nn
 
-from ..core.files import write_json
+from ..core.files import file_set, write_json
 from ..core.graph import example_inputs
 from ..models.algorithms import Quantize
 from ..models.architectures import build_architecture, load_weights
@@ -30,7 +30,6 @@ from .bits_report import write_bits
 from .calibration_batches import calibration_batches
 from .figures import drawn_if_possible
 from .finetune_config import write_config
-from .onnx import OnnxExportError, export_onnx
 from .post_training import (
     Method,
     built_methods,
@@ -38,14 +37,21 @@ from .post_training import (
     post_training_,
     run_batch,
 )
-from .prune_source import PruneSource
+from .prune_source import PruneSource, config_stem, default_folder
 from .quantize_report import QuantizeInfo, draw_layers, plain_report
 from .quantize_settings import options_of, settings_of, with_bits, with_budget
 from .quantized_files import quantized_config
-from .reading_back import check_same_state, output_difference
+from .reading_back import check_same_state, onnx_in_set, output_difference
 from .run_config import load_config, run_config
+from .run_folder import file_stem, run_folder
 from .steps import Steps
 from .weights_file import write_weights
+
+# Of all files that may be written for one model.
+_SUFFIXES = (
+    *(".pth", ".py", ".json", ".png", ".onnx"),
+    *("_subnet.yaml", "_bits.yaml", "_bits.png"),
+)
 
 
 def quantize_config(
@@ -88,7 +94,8 @@ def quantize_config(
         seed: Of the choice of images.
         work_dir: Folder for the files; default is ``quantized`` in the config's work
             dir.
-        name: File name without suffix; default is the config's and ``_quantized``.
+        name: How all their names begin; default is the config's and ``_quantized``.
+            Files of that name are replaced together.
         onnx: Write an ONNX file too.
         cfg_options: Changes to the config, with dotted keys.
         console: Where progress is shown.
@@ -99,6 +106,8 @@ def quantize_config(
     Raises:
         CalibrationError: If there are no batches, or the model does not take them.
         FileNotFoundError: If config or checkpoint does not exist.
+        FileWriteError: If a file cannot be written; then none is.
+        FolderInUseError: If another run writes into the folder.
         NothingQuantizedError: If there is nothing to quantize; the text says why.
         QuantizedRunError: If there is NaN or infinity; the text names the place.
         RunConfigError: If the config or the training set is faulty.
@@ -110,60 +119,64 @@ def quantize_config(
     options = options_of(cfg, dict(methods=methods, calib_batches=calib_batches))
     built = built_methods(with_budget(options["methods"], budget))
     settings = settings_of(cfg, backend, weight_bits, activation_bits, ignore)
+    stem = file_stem(name, f"{config_stem(cfg)}_quantized")
+    folder = default_folder(cfg, "quantized") if work_dir is None else Path(work_dir)
     if checkpoint is not None:
         _check_float(checkpoint)
-    with steps.step("Building the model"):
-        source = PruneSource.of(cfg, checkpoint)
-        source.warn_of_random_weights("the ranges are those of a random model.")
-        size = source.image_size(image_size)
-        settings["image_size"] = list(size)
-        model = _prepared(source.model, settings)
-    with steps.step("Reading calibration images"):
-        data = run_config(cfg)
-        batches = list(calibration_batches(data, options["calib_batches"], seed))
-    quantizer = model.quantizer
-    errors = post_training_(model.architecture, quantizer, batches, built, steps=steps)
-    chosen = chosen_bits(built)
-    if chosen is not None:
-        settings = with_bits(settings, chosen.bits)
-    with steps.step("Comparing layers"):
-        found = quant_report(model.architecture, quantizer, batches[0], run_batch)
-    model.cpu()
-    stem = name or f"{Path(cfg.filename).stem if cfg.filename else 'model'}_quantized"
-    folder = source.default_folder("quantized") if work_dir is None else Path(work_dir)
-    inputs = example_inputs(model.architecture, size)
-    with steps.step("Writing and reading back"):
-        weights = write_weights(folder / f"{stem}.pth", model, source.dataset_meta())
-        path = folder / f"{stem}.py"
-        ready = quantized_config(cfg, source.resolved, settings, weights)
-        write_config(path, ready, _header(model, path, weights))
-        difference = _reload_difference(path, weights, model, inputs)
+    with run_folder(folder):
+        with steps.step("Building the model"):
+            source = PruneSource.of(cfg, checkpoint)
+            source.warn_of_random_weights("the ranges are those of a random model.")
+            size = source.image_size(image_size)
+            settings["image_size"] = list(size)
+            model = _prepared(source.model, settings)
+        with steps.step("Reading calibration images"):
+            data = run_config(cfg)
+            batches = list(calibration_batches(data, options["calib_batches"], seed))
+        quantizer = model.quantizer
+        errors = post_training_(
+            model.architecture, quantizer, batches, built, steps=steps
+        )
+        chosen = chosen_bits(built)
+        if chosen is not None:
+            settings = with_bits(settings, chosen.bits)
+        with steps.step("Comparing layers"):
+            found = quant_report(model.architecture, quantizer, batches[0], run_batch)
+        model.cpu()
         origin = {
             "config": str(cfg.filename or ""),
             "checkpoint": str(source.weights or ""),
             "calib_batches": len(batches),
             "seed": seed,
         }
-        report_path = folder / f"{stem}.json"
-        write_json(report_path, {**origin, **plain_report(found, errors, chosen)})
-        picture = drawn_if_possible(draw_layers, found, folder / f"{stem}.png")
-        bits = None if chosen is None else write_bits(chosen, folder, stem)
-    onnx_info, refusal = None, ""
-    if onnx:
-        with steps.step("Writing ONNX and checking it"):
-            try:
-                target = folder / f"{stem}.onnx"
-                onnx_info = export_onnx(model.architecture, inputs, target)
-            except (OnnxExportError, ModuleNotFoundError) as err:
-                refusal = str(err)
+        report = {**origin, **plain_report(found, errors, chosen)}
+        inputs = example_inputs(model.architecture, size)
+        names = [f"{stem}{suffix}" for suffix in _SUFFIXES]
+        onnx_info, refusal = None, ""
+        with file_set(folder, names) as place:
+            with steps.step("Writing and reading back"):
+                weights, path = place / f"{stem}.pth", place / f"{stem}.py"
+                write_weights(weights, model, source.dataset_meta())
+                ready = quantized_config(cfg, source.resolved, settings, weights)
+                header = _header(model, folder / path.name, folder / weights.name)
+                write_config(path, ready, header)
+                difference = _reload_difference(path, weights, model, inputs)
+                write_json(place / f"{stem}.json", report)
+                picture = drawn_if_possible(draw_layers, found, place / f"{stem}.png")
+                bits = None if chosen is None else write_bits(chosen, place, stem)
+            if onnx:
+                with steps.step("Writing ONNX and checking it"):
+                    onnx_info, refusal = onnx_in_set(
+                        model.architecture, inputs, place / f"{stem}.onnx", folder
+                    )
     return QuantizeInfo(
         report=found,
         errors=errors,
-        checkpoint=weights,
-        config=path,
-        report_file=report_path,
-        picture=picture,
-        bits=bits,
+        checkpoint=folder / weights.name,
+        config=folder / path.name,
+        report_file=folder / f"{stem}.json",
+        picture=None if picture is None else folder / picture.name,
+        bits=None if bits is None else bits.moved_to(folder),
         onnx=onnx_info,
         onnx_refusal=refusal,
         num_batches=len(batches),

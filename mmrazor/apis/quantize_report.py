@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ..core.files import write_atomically
+from ..core.plain_table import PlainTable
 from ..models.quantizers import ChosenBits, LayerError, QuantReport
 from .bits_report import BitsFiles, bits_table
 from .figures import figure_type
@@ -68,9 +68,9 @@ def report(info: QuantizeInfo) -> Group:
     return Group(*parts)
 
 
-def errors_table(errors: Mapping[str, Sequence[LayerError]]) -> Table:
+def errors_table(errors: Mapping[str, Sequence[LayerError]]) -> PlainTable:
     """Return one row for each method: how much smaller the errors of layers are."""
-    table = Table(title="Methods")
+    table = PlainTable(title="Methods")
     table.add_column("method")
     for name in ("layers", "better", "median error after / before"):
         table.add_column(name, justify="right")

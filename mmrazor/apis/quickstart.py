@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,14 +15,15 @@ from rich.console import Console
 from rich.text import Text
 
 from ..core.cost import measure_latency
-from ..core.files import write_json
+from ..core.files import file_set, write_json
 from ..core.graph import example_inputs
 from .export import ExportInfo, export_model
 from .infer import init_model
 from .prepare_data import PrepareError, prepare
 from .report import ReportRow, comparison_table, plot_curves
 from .run_config import load_config
-from .stage import Stage, fingerprint, train_stage
+from .run_folder import run_folder
+from .stage import Stage, fingerprint, remove_stage, train_stage
 
 TITLES = {
     "teacher": "teacher",
@@ -31,6 +31,7 @@ TITLES = {
     "distilled": "student distilled",
 }
 _NEEDS = {"teacher": (), "student": (), "distilled": ("teacher", "student")}
+_CURVES, _RESULTS, _TABLE = "curves.png", "results.json", "table.txt"
 _SHORT = {
     "train_cfg.max_epochs": 2,
     "train_dataloader.dataset.indices": 256,
@@ -66,46 +67,63 @@ def quickstart(
 
     Raises:
         PrepareError: If no data can be had.
-        RunConfigError: If the data is not what it should be.
+        FileWriteError: If a file cannot be written.
+        FolderInUseError: If another run writes into the work dir.
+        RunConfigError: If the data is not what it should be, or the work dir holds
+            folders of these names that were not written here.
         OnnxExportError: If ONNX Runtime does not give what torch gives.
     """
     work_dir, data_root = Path(work_dir), Path(data_root)
-    if restart:
-        for name in (*TITLES, "export"):
-            shutil.rmtree(work_dir / name, ignore_errors=True)
-    dataset = _prepared_dataset(data_root, console)
-    stages: dict[str, Stage] = {}
-    configs: dict[str, Config] = {}
-    with _reproducible():
-        for number, (name, title) in enumerate(TITLES.items(), start=1):
-            cfg = stage_config(name, dataset, data_root, seed, short)
-            identity = fingerprint(cfg, [stages[need] for need in _NEEDS[name]])
-            if name == "distilled":
-                cfg.model.teacher.checkpoint = stages["teacher"].checkpoint
-            label = f"[{number}/{len(TITLES)}] {title}"
-            stages[name] = train_stage(cfg, work_dir / name, identity, label, console)
-            configs[name] = cfg
-        with console.status("exporting and measuring"):
-            exports = _exported(configs, stages, work_dir / "export")
-            rows = [
-                _row(TITLES[name], stages[name], exports[name], latency_ms)
-                for name, latency_ms in _latencies(exports).items()
-            ]
-    curves = {TITLES[name]: stages[name].curve for name in TITLES}
-    onnx = exports["distilled"].onnx
-    assert onnx is not None
-    results = {
-        "dataset": dataset,
-        "seed": seed,
-        "short": short,
-        "rows": [asdict(row) for row in rows],
-        "curves": curves,
-        "onnx_max_difference": onnx.max_difference,
-        "train_seconds": {name: stages[name].seconds for name in stages},
-    }
-    _write_report(results, rows, work_dir)
+    with run_folder(work_dir):
+        if restart:
+            for name in TITLES:
+                remove_stage(work_dir / name)
+        dataset = _prepared_dataset(data_root, console)
+        with _reproducible():
+            places = (work_dir, data_root)
+            stages, configs = _trained(*places, dataset, seed, short, console)
+            with console.status("exporting and measuring"):
+                exports = _exported(configs, stages, work_dir / "export")
+                rows = [
+                    _row(TITLES[name], stages[name], exports[name], latency_ms)
+                    for name, latency_ms in _latencies(exports).items()
+                ]
+        onnx = exports["distilled"].onnx
+        assert onnx is not None
+        results = {
+            "dataset": dataset,
+            "seed": seed,
+            "short": short,
+            "rows": [asdict(row) for row in rows],
+            "curves": {TITLES[name]: stages[name].curve for name in TITLES},
+            "onnx_max_difference": onnx.max_difference,
+            "train_seconds": {name: stages[name].seconds for name in stages},
+        }
+        _write_report(results, rows, work_dir)
     _show(rows, results, exports["distilled"], stages["teacher"], work_dir, console)
     return results
+
+
+def _trained(
+    work_dir: Path,
+    data_root: Path,
+    dataset: str,
+    seed: int,
+    short: bool,
+    console: Console,
+) -> tuple[dict[str, Stage], dict[str, Config]]:
+    """Train all networks, each in its folder; return their stages and configs."""
+    stages: dict[str, Stage] = {}
+    configs: dict[str, Config] = {}
+    for number, (name, title) in enumerate(TITLES.items(), start=1):
+        cfg = stage_config(name, dataset, data_root, seed, short)
+        identity = fingerprint(cfg, [stages[need] for need in _NEEDS[name]])
+        if name == "distilled":
+            cfg.model.teacher.checkpoint = stages["teacher"].checkpoint
+        label = f"[{number}/{len(TITLES)}] {title}"
+        stages[name] = train_stage(cfg, work_dir / name, identity, label, console)
+        configs[name] = cfg
+    return stages, configs
 
 
 def stage_config(
@@ -207,15 +225,16 @@ def _row(title: str, stage: Stage, info: ExportInfo, latency_ms: float) -> Repor
 
 def _write_report(results: dict[str, Any], rows: list[ReportRow], folder: Path) -> None:
     teacher = rows[0]
-    plot_curves(
-        results["curves"],
-        folder / "curves.png",
-        level=(f"teacher, last epoch: {teacher.top1:.2f} %", teacher.top1),
-        title=f"Quickstart on {results['dataset']}, seed {results['seed']}",
-    )
-    write_json(folder / "results.json", results)
-    with (folder / "table.txt").open("w", encoding="utf-8") as file:
-        Console(file=file, width=100).print(comparison_table(rows))
+    with file_set(folder, (_CURVES, _RESULTS, _TABLE)) as place:
+        plot_curves(
+            results["curves"],
+            place / _CURVES,
+            level=(f"teacher, last epoch: {teacher.top1:.2f} %", teacher.top1),
+            title=f"Quickstart on {results['dataset']}, seed {results['seed']}",
+        )
+        write_json(place / _RESULTS, results)
+        with (place / _TABLE).open("w", encoding="utf-8") as file:
+            Console(file=file, width=100).print(comparison_table(rows))
 
 
 def _show(
@@ -235,8 +254,8 @@ def _show(
         f"ONNX Runtime differs from torch by {onnx.max_difference:.1e} at most.",
         "",
         f"student     {student.checkpoint}  {student.config.name}  {onnx.path.name}",
-        f"picture     {folder / 'curves.png'}",
-        f"numbers     {folder / 'results.json'}",
+        f"picture     {folder / _CURVES}",
+        f"numbers     {folder / _RESULTS}",
         f"logs        {folder}/<stage>/<time>/",
         "",
         "Next: another temperature, or your own model in that config:",

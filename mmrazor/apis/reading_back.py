@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from ..core.forward import call_model, evaluating
 from ..core.graph.verify import relative_difference
-from .onnx import OnnxInfo
+from .onnx import OnnxExportError, OnnxInfo, export_onnx
 
 
 def check_same_state(
@@ -46,6 +47,27 @@ def output_difference(first: nn.Module, second: nn.Module, inputs: Any) -> float
     """Return how far two models' outputs are apart, relative to the largest."""
     outputs = [_output(model, inputs) for model in (first, second)]
     return relative_difference(*outputs)
+
+
+def onnx_in_set(
+    model: nn.Module, inputs: Any, path: Path, folder: Path
+) -> tuple[OnnxInfo | None, str]:
+    """Write the ONNX file of a set of files, which does without it if it cannot be had.
+
+    Args:
+        model: The model.
+        inputs: Example inputs.
+        path: Where the set is written.
+        folder: Where its files will be.
+
+    Returns:
+        The file in its place and an empty text, or None and why there is none.
+    """
+    try:
+        info = export_onnx(model, inputs, path)
+    except (OnnxExportError, ModuleNotFoundError) as err:
+        return None, str(err).replace(str(path), str(folder / path.name))
+    return replace(info, path=folder / path.name), ""
 
 
 def onnx_lines(info: OnnxInfo | None, refusal: str) -> list[str]:

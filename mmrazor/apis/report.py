@@ -8,9 +8,8 @@ from importlib import import_module
 from itertools import cycle
 from pathlib import Path
 
-from rich.table import Table
-
 from ..core.files import write_atomically
+from ..core.plain_table import PlainTable
 from .figures import figure_type
 
 
@@ -35,7 +34,7 @@ class ReportRow:
     file_bytes: int
 
 
-def comparison_table(rows: Sequence[ReportRow], title: str = "") -> Table:
+def comparison_table(rows: Sequence[ReportRow], title: str = "") -> PlainTable:
     """Return rows as a table for a rich console.
 
     Args:
@@ -47,7 +46,7 @@ def comparison_table(rows: Sequence[ReportRow], title: str = "") -> Table:
     """
     if not rows:
         raise ValueError("A comparison needs at least one row.")
-    table = Table(title=title or None)
+    table = PlainTable(title=title or None)
     table.add_column("network", style="cyan", no_wrap=True)
     for head in ("top-1 %", "params", "MACs", "CPU latency", "file size"):
         table.add_column(head, justify="right", no_wrap=True)

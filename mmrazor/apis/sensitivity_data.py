@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sized
 from itertools import islice
 from numbers import Real
@@ -42,6 +41,7 @@ class Validation:
 
     Args:
         cfg: Of an Algorithm, or of a plain host model.
+        folder: For what a Runner writes, and nobody needs; it may be removed later.
         max_batches: Batches to stop after; default is all.
         keep_gib: Batches are kept in memory if they take no more than this; default is
             a quarter of what is free. With 0 they are decoded each time.
@@ -58,6 +58,7 @@ class Validation:
     def __init__(
         self,
         cfg: Config,
+        folder: Path,
         max_batches: int | None = None,
         keep_gib: float | None = None,
     ) -> None:
@@ -79,11 +80,9 @@ class Validation:
         spec["default_hooks"] = dict.fromkeys(_HOOKS)
         spec["log_level"] = "WARNING"
         spec["launcher"] = "none"
-        # What a Runner writes there, its config and an empty log, nobody needs.
-        self._folder = tempfile.TemporaryDirectory(prefix="mmrazor-")
-        spec["work_dir"] = self._folder.name
+        spec["work_dir"] = str(folder)
         # Otherwise it is the time of day, which two of one second share.
-        spec["experiment_name"] = Path(self._folder.name).name
+        spec["experiment_name"] = folder.name.lstrip(".")
         self._runner = build_runner(Config(spec))
         check_datasets(self._runner, self.stage)
         self._loop = getattr(self._runner, f"{self.stage}_loop")

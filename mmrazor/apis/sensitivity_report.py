@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from ..core.files import write_json
+from ..core.plain_table import PlainTable
 from .prune_report import left_alone_table
 
 
@@ -100,7 +100,7 @@ class SensitivityReport:
         The loss is :meth:`loss`, the MACs what the largest share saves of all.
         """
         title = f"{self.metric} of {self.model} ({self.stage} set), by pruned share"
-        table = Table(title=title)
+        table = PlainTable(title=title)
         table.add_column("group", overflow="fold", min_width=16)
         shares = [f"{share:.0%}" for share in self.shares]
         for name in ("channels", *shares, "loss", "MACs"):

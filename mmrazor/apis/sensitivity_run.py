@@ -18,6 +18,7 @@ from mmengine.logging import print_log
 from rich.console import Console
 
 from ..core.cost import CostTable
+from ..core.files import file_set, scratch_folder
 from ..core.graph import ChannelGraph, channel_graph
 from ..models.pruners import (
     Importance,
@@ -27,9 +28,10 @@ from ..models.pruners import (
     cost_table,
 )
 from ..models.pruners.pruner import nothing_prunable
-from .prune_source import PruneSource
+from .prune_source import PruneSource, default_folder
 from .ready_importance import checked_batches, ready_importance
 from .run_config import load_config
+from .run_folder import run_folder
 from .sensitivity_data import Validation
 from .sensitivity_picture import draw_sensitivity
 from .sensitivity_report import (
@@ -99,6 +101,8 @@ def sensitivity(
 
     Raises:
         FileNotFoundError: If config or checkpoint does not exist.
+        FileWriteError: If a file cannot be written.
+        FolderInUseError: If another analysis writes into the folder.
         ModuleNotFoundError: If matplotlib is not installed; the scores are kept.
         NothingPrunableError: If no group can be pruned; the text says why.
         RunConfigError: If the config or a data set is faulty.
@@ -109,62 +113,66 @@ def sensitivity(
     calib_batches = checked_batches(importance, calib_batches)
     steps = Steps(console)
     cfg = load_config(config, cfg_options)
-    with steps.step("Building the model"):
-        source = PruneSource.of(cfg, checkpoint)
-        source.warn_of_random_weights(
-            "the scores say nothing of a trained model, and no later call can go on "
-            "from them."
-        )
-        inputs, size = source.example(image_size)
-    with steps.step("Finding groups of channels"):
-        graph = channel_graph(source.model, inputs)
-        names = _chosen(graph, groups)
-    with steps.step("Opening the validation set"):
-        validation = Validation(cfg, max_batches, keep_gib)
-        _warn_of_annotations(validation, max_batches)
-    gradients = {"calib_batches": calib_batches, "seed": seed} if calib_batches else {}
-    settings = {
-        "model": source.resolved.model,
-        "weights": weights_hash(source.model),
-        "importance": _described(importance),
-        "max_batches": max_batches,
-        **gradients,
-        **validation.settings,
-    }
-    folder = Path(out) if out is not None else _default_folder(source)
-    state = SensitivityState.open(folder / STATE, flat_settings(settings), resume)
-    device = get_device()
-    scores = Scores(graph, inputs, validation, state, device)
-    table = cost_table(graph)
-    kept = {name: [units_left(graph[name].size, s) for s in shares] for name in names}
-    missing = scores.missing(kept)
-    if missing:
-        importance = ready_importance(
-            importance, graph, cfg, calib_batches, seed, device, steps
-        )
-    total = (len(missing) + (not state.dense)) * validation.num_batches
-    with steps.step("Evaluating", total) as advance:
-        if not state.dense:
-            scores.evaluate_whole(advance)
-        metric = _metric(state, metric, cfg)
+    folder = Path(out) if out is not None else default_folder(cfg, "sensitivity")
+    with run_folder(folder, "--out"), scratch_folder(folder) as scratch:
+        with steps.step("Building the model"):
+            source = PruneSource.of(cfg, checkpoint)
+            source.warn_of_random_weights(
+                "the scores say nothing of a trained model, and no later call can go "
+                "on from them."
+            )
+            inputs, size = source.example(image_size)
+        with steps.step("Finding groups of channels"):
+            graph = channel_graph(source.model, inputs)
+            names = _chosen(graph, groups)
+        with steps.step("Opening the validation set"):
+            validation = Validation(cfg, scratch, max_batches, keep_gib)
+            _warn_of_annotations(validation, max_batches)
+        gradients = {"calib_batches": calib_batches, "seed": seed}
+        settings = {
+            "model": source.resolved.model,
+            "weights": weights_hash(source.model),
+            "importance": _described(importance),
+            "max_batches": max_batches,
+            **(gradients if calib_batches else {}),
+            **validation.settings,
+        }
+        state = SensitivityState.open(folder / STATE, flat_settings(settings), resume)
+        device = get_device()
+        scores = Scores(graph, inputs, validation, state, device)
+        table = cost_table(graph)
+        kept = {
+            name: [units_left(graph[name].size, s) for s in shares] for name in names
+        }
+        missing = scores.missing(kept)
         if missing:
-            scorer = build_importance(importance)
-            scores.evaluate(missing, scorer, advance, steps.console.print)
-    found = [_found(scores, table, metric, name, kept[name]) for name in names]
-    report = SensitivityReport(
-        model=type(source.model).__name__,
-        stage=validation.stage,
-        metric=metric,
-        lower_is_better=lower_is_better,
-        dense=state.dense[metric],
-        macs=table.dense.macs,
-        image_size=size,
-        shares=shares,
-        groups=tuple(found),
-        left_alone=dict(graph.unprunable),
-    )
-    report.write(folder / REPORT)
-    draw_sensitivity(report, folder / PICTURE)
+            importance = ready_importance(
+                importance, graph, cfg, calib_batches, seed, device, steps
+            )
+        total = (len(missing) + (not state.dense)) * validation.num_batches
+        with steps.step("Evaluating", total) as advance:
+            if not state.dense:
+                scores.evaluate_whole(advance)
+            metric = _metric(state, metric, cfg)
+            if missing:
+                scorer = build_importance(importance)
+                scores.evaluate(missing, scorer, advance, steps.say)
+        found = [_found(scores, table, metric, name, kept[name]) for name in names]
+        report = SensitivityReport(
+            model=type(source.model).__name__,
+            stage=validation.stage,
+            metric=metric,
+            lower_is_better=lower_is_better,
+            dense=state.dense[metric],
+            macs=table.dense.macs,
+            image_size=size,
+            shares=shares,
+            groups=tuple(found),
+            left_alone=dict(graph.unprunable),
+        )
+        with file_set(folder, (REPORT, PICTURE)) as place:
+            report.write(place / REPORT)
+            draw_sensitivity(report, place / PICTURE)
     return report
 
 
@@ -220,10 +228,6 @@ def _metric(state: SensitivityState, wanted: str | None, cfg: Config) -> str:
             "are kept: run it again with one of these."
         )
     return wanted
-
-
-def _default_folder(source: PruneSource) -> Path:
-    return source.default_folder().with_name("sensitivity")
 
 
 def _described(importance: Any) -> Any:

@@ -18,13 +18,15 @@ from rich.console import Group
 from rich.text import Text
 from torch import nn
 
-from ..core.files import write_json
+from ..core.files import file_set, write_json
 from ..models.architectures import build_architecture, load_weights
 from ..models.architectures.checkpoint import checkpoint_file
 from ..models.pruners.semi_structured import SparsityReport, semi_structured_
 from .bare_config import architecture_of
 from .calibration_batches import calibration_batches
+from .prune_source import config_stem
 from .run_config import run_config
+from .run_folder import file_stem, run_folder
 from .weights_file import stored_meta, write_weights
 
 _PRUNER = "SemiStructuredPruner"
@@ -90,6 +92,8 @@ def sparsify(
 
     Raises:
         FileNotFoundError: If config or checkpoint does not exist.
+        FileWriteError: If a file cannot be written; then none is.
+        FolderInUseError: If another run writes into the folder.
         RunConfigError: If the config or the training set is faulty.
         ValueError: If the checkpoint does not fit, or pruning is impossible as asked.
     """
@@ -99,36 +103,41 @@ def sparsify(
     if calib_batches < 0:
         raise ValueError(f"calib_batches={calib_batches} must be at least 0.")
     source = checkpoint_file(checkpoint)
+    folder = Path(out_dir) if out_dir is not None else source.parent / "sparse"
+    stem = file_stem(name, f"{config_stem(cfg)}_{method}")
     resolved = architecture_of(cfg)
     scope = resolved.scope or "mmengine"
-    model = build_architecture(Config(dict(model=resolved.model, default_scope=scope)))
-    if calib_batches and not isinstance(model, BaseModel):
-        raise ValueError(
-            f"{type(model).__name__} is a plain torch module, which a config's data "
-            "cannot be run through. Call semi_structured_(model, batches, ...)."
+    with run_folder(folder, "--out-dir"):
+        model = build_architecture(
+            Config(dict(model=resolved.model, default_scope=scope))
         )
-    load_weights(model, source)
-    model.to(get_device())
-    batches = _Counted(calibration_batches(cfg, calib_batches, seed))
-    report = semi_structured_(
-        model,
-        batches if calib_batches else None,
-        method,
-        **settings,
-        run=_predict,
-    )
-    folder = Path(out_dir) if out_dir is not None else source.parent / "sparse"
-    stem = name or f"{Path(cfg.filename).stem if cfg.filename else 'model'}_{method}"
-    weights_path, report_path = folder / f"{stem}.pth", folder / f"{stem}.json"
-    write_weights(weights_path, model, stored_meta(source))
-    origin = {
-        "config": str(cfg.filename or ""),
-        "checkpoint": str(source),
-        "calib_batches": batches.number,
-        "seed": seed,
-    }
-    write_json(report_path, {**origin, **report.to_dict()})
-    return SparsifyInfo(weights_path, report_path, report, batches.number)
+        if calib_batches and not isinstance(model, BaseModel):
+            raise ValueError(
+                f"{type(model).__name__} is a plain torch module, which a config's "
+                "data cannot be run through. Call semi_structured_(model, batches, "
+                "...)."
+            )
+        load_weights(model, source)
+        model.to(get_device())
+        batches = _Counted(calibration_batches(cfg, calib_batches, seed))
+        report = semi_structured_(
+            model,
+            batches if calib_batches else None,
+            method,
+            **settings,
+            run=_predict,
+        )
+        origin = {
+            "config": str(cfg.filename or ""),
+            "checkpoint": str(source),
+            "calib_batches": batches.number,
+            "seed": seed,
+        }
+        weights, report_file = f"{stem}.pth", f"{stem}.json"
+        with file_set(folder, (weights, report_file)) as place:
+            write_weights(place / weights, model, stored_meta(source))
+            write_json(place / report_file, {**origin, **report.to_dict()})
+    return SparsifyInfo(folder / weights, folder / report_file, report, batches.number)
 
 
 def summary(info: SparsifyInfo) -> Group:

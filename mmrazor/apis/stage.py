@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import time
 import warnings
@@ -19,9 +20,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
-from ..core.files import write_json
-from .run_config import latest_checkpoint, run_config
+from ..core.files import remove_leftovers, write_json
+from .run_config import RunConfigError, latest_checkpoint, run_config
 from .runner import build_runner, check_datasets, explained_types
 
 METRIC = "accuracy/top1"
@@ -100,21 +102,21 @@ def train_stage(
         The finished stage.
 
     Raises:
-        RunConfigError: If the config or the data is faulty.
+        RunConfigError: If the config or the data is faulty, or the work dir holds what
+            is of no stage.
     """
     stage = Stage.read(work_dir)
     if stage is None or stage.fingerprint != identity:
-        if work_dir.exists():
-            shutil.rmtree(work_dir)
+        remove_stage(work_dir)
         stage = Stage(identity)
         stage.write(work_dir)
     if stage.finished and Path(stage.checkpoint).is_file():
-        console.print(f"{title}: done before, {_top1(stage)}")
+        console.print(Text(f"{title}: done before, {_top1(stage)}"))
         return stage
     newest = latest_checkpoint(work_dir)
     cfg = run_config(cfg, work_dir=work_dir, resume=newest)
     if newest is not None:
-        console.print(f"{title}: going on from {newest}")
+        console.print(Text(f"{title}: going on from {newest}"))
     with quiet():
         runner = build_runner(cfg)
         check_datasets(runner, "train", "val")
@@ -125,8 +127,37 @@ def train_stage(
     stage.checkpoint = str(latest_checkpoint(work_dir))
     stage.finished = True
     stage.write(work_dir)
-    console.print(f"{title}: {_top1(stage)}, {stage.seconds:.0f} s")
+    console.print(Text(f"{title}: {_top1(stage)}, {stage.seconds:.0f} s"))
     return stage
+
+
+def remove_stage(work_dir: Path) -> None:
+    """Remove the folder of a stage, if there is one; its record goes last.
+
+    Raises:
+        RunConfigError: If something else lies there: nothing of it is removed.
+    """
+    remove_leftovers(work_dir)
+    if not os.path.lexists(work_dir) or _is_empty(work_dir):
+        return
+    record = work_dir / _RECORD
+    if work_dir.is_symlink() or not record.is_file():
+        raise RunConfigError(
+            f"'{work_dir}' is wanted for a training, but it holds no {_RECORD}, so it "
+            "was not written by one. Move it away, or choose another folder: "
+            "--work-dir FOLDER."
+        )
+    for path in work_dir.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path != record:
+            path.unlink()
+    record.unlink()
+
+
+def _is_empty(folder: Path) -> bool:
+    is_folder = folder.is_dir() and not folder.is_symlink()
+    return is_folder and not any(folder.iterdir())
 
 
 class StageHook(Hook):
@@ -181,9 +212,8 @@ class StageHook(Hook):
             left = (
                 self.stage.seconds / runner.epoch * (runner.max_epochs - runner.epoch)
             )
-            self.progress.console.print(
-                f"{self.title}: {done}, {_top1(self.stage)}, about {left:.0f} s left"
-            )
+            text = f"{self.title}: {done}, {_top1(self.stage)}, about {left:.0f} s left"
+            self.progress.console.print(Text(text))
 
     def _show(self, runner: Runner, num_steps: int) -> None:
         note = f"epoch {min(runner.epoch + 1, runner.max_epochs)}/{runner.max_epochs}"
@@ -200,9 +230,9 @@ def _top1(stage: Stage) -> str:
 
 def _progress(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeRemainingColumn(),
         console=console,
         transient=True,

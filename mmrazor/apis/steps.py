@@ -15,6 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 Advance = Callable[[], None]
 
@@ -49,7 +50,7 @@ class Steps:
         bar = [BarColumn(), TimeRemainingColumn()] if total else [TimeElapsedColumn()]
         with Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             *bar,
             console=self.console,
             transient=True,
@@ -57,4 +58,8 @@ class Steps:
         ) as progress:
             task = progress.add_task(title, total=total)
             yield lambda: progress.advance(task)
-        self.console.print(f"{title}: {time.perf_counter() - start:.1f} s")
+        self.say(f"{title}: {time.perf_counter() - start:.1f} s")
+
+    def say(self, line: str) -> None:
+        """Show a line as it is: names in it are no markup."""
+        self.console.print(Text(line))

@@ -11,12 +11,13 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from rich.console import Console, Group
-from rich.table import Table
 from rich.text import Text
 
+from ..core.plain_table import PlainTable
 from .pruning_run import PRUNING_FAULTS
 from .quantizing_run import QUANTIZING_FAULTS
 from .run_config import run_config
+from .run_folder import is_first_rank, run_folder
 from .run_keys import RunConfigError, check_parts
 from .runner import build_runner, check_datasets, explained_types
 from .unstarted import unstarted
@@ -34,12 +35,15 @@ def train(config: str | Path | Config, **options: Any) -> Runner:
 
     Raises:
         FileNotFoundError: If the config or a checkpoint does not exist.
+        FileWriteError: If the work dir cannot be written.
+        FolderInUseError: If another run writes into the work dir.
         RunConfigError: If the config is faulty, a dataset is empty, or the model cannot
             be pruned or quantized as asked.
     """
     cfg = run_config(config, **options)
     check_parts(cfg, "train", "val")
-    with unstarted(cfg) as run:
+    held = is_first_rank(cfg.launcher)
+    with run_folder(cfg.work_dir, held=held), unstarted(cfg) as run:
         run.runner = runner = build_runner(cfg)
         check_datasets(runner, "train", "val")
         start = time.perf_counter()
@@ -63,7 +67,7 @@ def summary(runner: Runner, seconds: float) -> Group:
         seconds: How long it took.
     """
     hub = runner.message_hub
-    table = Table()
+    table = PlainTable()
     table.add_column("validation")
     table.add_column("last", justify="right")
     table.add_column("best", justify="right")

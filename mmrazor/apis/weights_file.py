@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..core.files import write_atomically
+from ..core.files import write_tensors
 from ..models.architectures.checkpoint import read_checkpoint
 
 
@@ -28,7 +28,7 @@ def write_weights(
         "meta": {"dataset_meta": plain_meta(dataset_meta)},
         "state_dict": plain_state(model),
     }
-    return write_atomically(path, lambda file: torch.save(content, file))
+    return write_tensors(path, content)
 
 
 def stored_meta(checkpoint: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,6 +131,53 @@ def file_set(folder: str | Path, names: Sequence[str] = ()) -> Iterator[Path]:
             _move(hidden, folder, names)
 
 
+@contextmanager
+def made_folder(folder: str | Path) -> Iterator[Path]:
+    """Make a folder; what is made and still empty when the block ends is removed.
+
+    Args:
+        folder: The folder; missing parents are made too.
+
+    Yields:
+        The folder.
+    """
+    folder = Path(folder)
+    missing = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+    finally:
+        for one in missing:
+            with contextlib.suppress(OSError):
+                one.rmdir()
+
+
+@contextmanager
+def scratch_folder(parent: str | Path | None = None) -> Iterator[Path]:
+    """Give an empty folder that is removed when the ``with`` block ends.
+
+    If the process is killed, the next one that asks for such a folder there removes it.
+
+    Args:
+        parent: The folder that it lies in; default is the system's for temporary files.
+
+    Yields:
+        The folder.
+
+    Example:
+        >>> with scratch_folder() as folder:
+        ...     folder.is_dir()
+        True
+        >>> folder.exists()
+        False
+    """
+    parent = Path(tempfile.gettempdir() if parent is None else parent)
+    with _named(parent):
+        remove_leftovers(parent)
+        with _hidden_folder(parent) as hidden:
+            yield hidden
+
+
 def remove_leftovers(folder: str | Path) -> None:
     """Clear what writers that were killed left in a folder.
 
@@ -227,14 +275,14 @@ def write_tensors(path: str | Path, content: Mapping[str, Any]) -> Path:
 @contextmanager
 def _hidden_folder(parent: Path) -> Iterator[Path]:
     """Give a folder in another one that is this process's own, and remove it."""
-    parent.mkdir(parents=True, exist_ok=True)
-    lock = _new_lock(parent)
-    hidden = lock.path.with_suffix("")
-    try:
-        hidden.mkdir(mode=0o700)
-        yield hidden
-    finally:
-        _clear(hidden, lock)
+    with made_folder(parent):
+        lock = _new_lock(parent)
+        hidden = lock.path.with_suffix("")
+        try:
+            hidden.mkdir(mode=0o700)
+            yield hidden
+        finally:
+            _clear(hidden, lock)
 
 
 def _new_lock(folder: Path) -> FileLock:
@@ -324,7 +372,9 @@ def _recover(hidden: Path) -> None:
 
 
 def _is_own_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
+    """Return whether this user made a folder there, and no link to one."""
+    is_folder = path.is_dir() and not path.is_symlink()
+    return is_folder and path.lstat().st_uid == os.geteuid()
 
 
 def _refuse_folder(path: Path) -> None:
@@ -361,7 +411,7 @@ def _named(path: Path) -> Iterator[None]:
         above = {wanted, *wanted.parents, *wanted.resolve().parents}
         if named in above:
             named = wanted
-        elif named == given and named.parent != wanted:
+        elif named == given and (named.parent != wanted or err.errno == errno.ENOENT):
             raise  # of another file, which was only read
         raise FileWriteError(named, err) from err
 

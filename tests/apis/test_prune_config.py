@@ -73,7 +73,7 @@ def values_of(scope: str, model: Any, image: str) -> list[float]:
 def test_files_stand_on_their_own(scope: str, tmp_path: Path, image: str) -> None:
     info = halved(scope, tmp_path, onnx=scope == "mmpretrain")
     folder = tmp_path / "work" / "pruned"
-    names = ["plain_pruned.pth", "plain_pruned.py", "subnet.yaml"]
+    names = ["plain_pruned.pth", "plain_pruned.py", "plain_pruned_subnet.yaml"]
     if info.onnx is not None:
         assert info.onnx.max_difference < 1e-3
         names.insert(0, "plain_pruned.onnx")
@@ -115,7 +115,8 @@ def test_the_folder_may_be_moved(tmp_path: Path, image: str) -> None:
     first = build_architecture(str(info.config))
     shutil.move(info.config.parent, tmp_path / "else where")
     moved = tmp_path / "else where" / info.config.name
-    assert Config.fromfile(str(moved)).model.subnet == str(moved.parent / "subnet.yaml")
+    subnet = moved.with_name("plain_pruned_subnet.yaml")
+    assert Config.fromfile(str(moved)).model.subnet == str(subnet)
     second = build_architecture(str(moved))
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -292,7 +293,7 @@ def test_onnx_that_fails_is_told_and_the_rest_stays(tmp_path, monkeypatch) -> No
     def fail(*_: Any) -> None:
         raise OnnxExportError("No exporter takes it.")
 
-    monkeypatch.setattr("mmrazor.apis.prune_config.export_onnx", fail)
+    monkeypatch.setattr("mmrazor.apis.reading_back.export_onnx", fail)
     info = halved("mmpretrain", tmp_path, onnx=True)
     assert info.onnx is None
     assert info.config.is_file()

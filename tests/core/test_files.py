@@ -266,7 +266,6 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
         with pytest.raises(FileWriteError, match=r"disk/net.pth' .* no space left"):
             write_tensors(disk / "net.pth", big)
 
-
         def write_both() -> None:
             with file_set(disk) as place:
                 write_json(place / "net.json", {"old": False})

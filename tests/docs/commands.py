@@ -188,7 +188,7 @@ class CommandChecker:
         folder.mkdir(parents=True, exist_ok=True)
         stem = given.name or f"{config.stem}_pruned"
         cfg.dump(folder / f"{stem}.py")
-        for name in ("subnet.yaml", f"{stem}.pth"):
+        for name in (f"{stem}_subnet.yaml", f"{stem}.pth"):
             (folder / name).touch()
 
     def _note_searched(self, config: Path, cfg: Any, given: Any) -> None:

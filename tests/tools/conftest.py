@@ -1,8 +1,10 @@
 """Factories that write small configs and run the tools as a user does."""
 
 import copy
+import json
 import multiprocessing
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -262,6 +264,27 @@ def killed_and_resumed(run_tool, weights, tmp_path):
         return whole
 
     return check
+
+
+@pytest.fixture
+def kill_points(run_tool):
+    """Return a function that runs a tool and spreads points at which to kill it.
+
+    Half of the points are at writes, also between two of one set, half at steps.
+    """
+
+    def spread(number, *command):
+        output = run_tool(*command, KILL="")
+        counts = json.loads(re.search(r"^events: (.*)$", output, re.MULTILINE)[1])
+        points = []
+        for kind, many in (("write", number // 2), ("step", number - number // 2)):
+            places = [round((i + 0.5) * counts[kind] / many) for i in range(many)]
+            if kind == "write" and many > 2:
+                places[-1] = counts[kind] - 1  # in the last set, when all else is done
+            points += [f"{kind}:{max(place, 1)}" for place in places]
+        return points
+
+    return spread
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ def download_progress(title: str, total: int) -> Iterator[Callable[[int], None]]
         total: Size in bytes, 0 when it is not known.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
@@ -47,7 +48,7 @@ def download_progress(title: str, total: int) -> Iterator[Callable[[int], None]]
 @contextmanager
 def waiting(title: str) -> Iterator[None]:
     """Show that a command runs."""
-    with console.status(title) if console.is_terminal else nullcontext():
+    with console.status(Text(title)) if console.is_terminal else nullcontext():
         yield
 
 
@@ -60,7 +61,7 @@ def tracked(items: Iterable[T], total: int, title: str) -> Iterator[T]:
         title: Shown before the bar.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

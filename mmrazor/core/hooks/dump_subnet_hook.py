@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process, master_only
+from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
 from ...registry import HOOKS
+from ..files import file_set
 from ..forward import unwrapped
 from ..protocols import Derives
 from ..space import Subnet
@@ -56,23 +57,26 @@ class DumpSubnetHook(Hook):
     def after_train_epoch(self, runner: Any) -> None:
         """Write the Subnet of this epoch."""
         if self.interval and self.every_n_epochs(runner, self.interval):
-            self._write(runner, f"subnet_epoch_{runner.epoch + 1}.yaml")
-
-    def after_train(self, runner: Any) -> None:
-        """Write the last Subnet."""
-        self._write(runner, "subnet.yaml")
-        if self.weights and is_main_process():
-            model = _model_of(runner)
-            average = next(averages_of(runner), None)
-            source = model if average is None else average.module
-            plain = source.subnet_model(model.derived())
-            write_weights(runner, plain, "subnet.pth")
+            name = f"subnet_epoch_{runner.epoch + 1}.yaml"
+            self._write(runner, Path(runner.work_dir), name)
 
     @master_only
-    def _write(self, runner: Any, name: str) -> None:
+    def after_train(self, runner: Any) -> None:
+        """Write the last Subnet, with its weights if they are asked for."""
+        with file_set(runner.work_dir) as place:
+            self._write(runner, place, "subnet.yaml")
+            if self.weights:
+                model = _model_of(runner)
+                average = next(averages_of(runner), None)
+                source = model if average is None else average.module
+                plain = source.subnet_model(model.derived())
+                write_weights(runner, plain, place / "subnet.pth")
+
+    @master_only
+    def _write(self, runner: Any, place: Path, name: str) -> None:
         model = _model_of(runner)
-        subnet = Subnet(model.space.fingerprint(), model.derived())
-        path = subnet.dump(Path(runner.work_dir) / name)
+        Subnet(model.space.fingerprint(), model.derived()).dump(place / name)
+        path = Path(runner.work_dir) / name
         runner.logger.info(f"Subnet that the architecture parameters prefer: {path}")
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.dist import master_only
 from rich.console import Console
-from rich.table import Table
 from torch import nn
 
-from ..files import write_atomically
+from ..files import file_set, write_tensors
+from ..plain_table import PlainTable
 from ..protocols import PRUNING_KEY
 
 
@@ -28,23 +27,24 @@ def write_pruned(runner: Any, pruner: Any, architecture: nn.Module) -> None:
         architecture: The pruned Architecture.
     """
     folder = Path(runner.work_dir)
-    subnet_path = pruner.state.subnet(_scores(runner)).dump(folder / "subnet.yaml")
-    weights_path = write_weights(
-        runner, architecture, "pruned.pth", {PRUNING_KEY: pruner.state_dict()}
-    )
+    with file_set(folder) as place:
+        pruner.state.subnet(_scores(runner)).dump(place / "subnet.yaml")
+        meta = {PRUNING_KEY: pruner.state_dict()}
+        write_weights(runner, architecture, place / "pruned.pth", meta)
     table = _text(summary_table(pruner))
-    runner.logger.info(f"{table}\nsubnet: {subnet_path}\nweights: {weights_path}")
+    files = f"subnet: {folder / 'subnet.yaml'}\nweights: {folder / 'pruned.pth'}"
+    runner.logger.info(f"{table}\n{files}")
 
 
 def write_weights(
-    runner: Any, model: nn.Module, name: str, meta: Mapping[str, Any] | None = None
+    runner: Any, model: nn.Module, path: Path, meta: Mapping[str, Any] | None = None
 ) -> Path:
-    """Write the weights of a plain model into the work folder; return the file.
+    """Write the weights of a plain model; return the file.
 
     Args:
         runner: The Runner, after training.
         model: The model.
-        name: Name of the file.
+        path: The file.
         meta: What goes beside the dataset's meta information, as plain data.
     """
     metainfo = getattr(runner.train_dataloader.dataset, "metainfo", None) or {}
@@ -55,17 +55,15 @@ def write_weights(
             for key, value in model.state_dict().items()
         },
     }
-    return write_atomically(
-        Path(runner.work_dir) / name, lambda path: torch.save(content, path)
-    )
+    return write_tensors(path, content)
 
 
-def summary_table(pruner: Any) -> Table:
+def summary_table(pruner: Any) -> PlainTable:
     """Return cost and channels at the beginning and after every pruning."""
     state = pruner.state
     dense = state.dense_cost()
     by_epoch = pruner.schedule is not None and pruner.schedule.by_epoch
-    table = Table(title="Pruned model")
+    table = PlainTable(title="Pruned model")
     table.add_column("epoch" if by_epoch else "iteration", justify="right")
     for name in ("MACs", "of dense", "parameters", "of dense", "channels"):
         table.add_column(name, justify="right")
@@ -85,7 +83,7 @@ def summary_table(pruner: Any) -> Table:
     return table
 
 
-def _text(table: Table) -> str:
+def _text(table: PlainTable) -> str:
     stream = io.StringIO()
     Console(file=stream, width=100).print(table)
     return stream.getvalue()

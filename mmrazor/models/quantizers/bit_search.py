@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
@@ -13,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from ...core.files import scratch_folder
 from ...core.searchers import CostLimits, Searcher
 from ...core.space import Subnet
 from .bit_sensitivity import BitSensitivity
@@ -84,7 +84,7 @@ def searched_bits(
         ValueError: If no Subnet meets the limits.
     """
     name = SCORES[score]
-    with tempfile.TemporaryDirectory(prefix="mmrazor-") as folder:
+    with scratch_folder() as folder:
         searcher.start(bits.space, limits, (name, "min"), folder)
         while subnet := searcher.ask():
             values = subnet.choices

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from rich.table import Table
 from torch import nn
 
 from ...core.forward import call_model
+from ...core.plain_table import PlainTable
 from .measures import sqnr_db
 from .originals import as_original
 from .outputs import outputs_at, same_lengths
@@ -75,9 +75,9 @@ class QuantReport:
         """Return the report as plain data."""
         return {**asdict(self), "quantized_share": self.quantized_share}
 
-    def table(self) -> Table:
+    def table(self) -> PlainTable:
         """Return the report for a rich console."""
-        table = Table(title=f"{self.model} for {self.backend}")
+        table = PlainTable(title=f"{self.model} for {self.backend}")
         table.add_column("layer", overflow="fold")
         for name in ("MACs", "bits", "scale of weight", "scale of input", "SQNR, dB"):
             table.add_column(name, justify="right")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.table import Table
-
+from ....core.plain_table import PlainTable
 from .masks import Pattern
 
 
@@ -57,11 +56,11 @@ class SparsityReport:
         """Return the report as plain data."""
         return asdict(self)
 
-    def table(self) -> Table:
+    def table(self) -> PlainTable:
         """Return the report as a table for a rich console."""
         reasons = "\n".join(f"{name}: {why}" for name, why in self.dense.items())
         caption = f"Dense:\n{reasons}" if reasons else None
-        table = Table(title=str(self), caption=caption, caption_justify="left")
+        table = PlainTable(title=str(self), caption=caption, caption_justify="left")
         table.add_column("weight", style="cyan", overflow="fold")
         table.add_column("shape", justify="right", no_wrap=True)
         table.add_column("kept", no_wrap=True)
