@@ -16,8 +16,14 @@ from rich.text import Text
 
 from .pruning_run import PRUNING_FAULTS
 from .quantizing_run import QUANTIZING_FAULTS
-from .run_config import RunConfigError, run_config
-from .runner import build_runner, check_datasets, explained_types
+from .run_config import RunConfigError, existing_checkpoint, run_config
+from .runner import (
+    build_runner,
+    check_datasets,
+    explained_faults,
+    explained_types,
+    guard_,
+)
 
 
 def train(config: str | Path | Config, **options: Any) -> Runner:
@@ -32,14 +38,20 @@ def train(config: str | Path | Config, **options: Any) -> Runner:
 
     Raises:
         FileNotFoundError: If the config or a checkpoint does not exist.
-        RunConfigError: If the config is faulty, a dataset is empty, or the model cannot
-            be pruned or quantized as asked.
+        RunConfigError: If the config is faulty, a dataset is empty, the model cannot be
+            pruned or quantized as asked, or a checkpoint is damaged, refused or of
+            another model; or if losses, gradients or weights turn NaN, which ends the
+            training at once.
     """
-    runner = build_runner(run_config(config, **options))
+    cfg = run_config(config, **options)
+    if cfg.get("load_from"):
+        existing_checkpoint(cfg.load_from)
+    runner = build_runner(cfg)
+    guard_(runner)
     check_datasets(runner, "train", "val")
     start = time.perf_counter()
     try:
-        with explained_types():
+        with explained_types(), explained_faults(runner):
             runner.train()
     except (*PRUNING_FAULTS, *QUANTIZING_FAULTS) as err:
         raise RunConfigError(str(err)) from err

@@ -81,17 +81,24 @@ def trusting() -> Iterator[None]:
         trust_checkpoints(before)
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a checkpoint on the CPU without running any code from it.
+def read_checkpoint(
+    source: Source, map_location: Any = "cpu", weights_only: bool = True
+) -> dict[str, Any]:
+    """Read a checkpoint without running any code from it.
+
+    Args:
+        source: As for :func:`load`.
+        map_location: As for :func:`load`.
+        weights_only: As for :func:`load`.
 
     Raises:
         CheckpointError: If the file is damaged, holds objects that are not data, or no
             dict of tensors.
     """
-    content = load(path)
+    content = load(source, map_location, weights_only)
     if not isinstance(content, dict):
         raise CheckpointError(
-            f"Checkpoint '{path}' holds a {type(content).__name__}, not a dict of "
+            f"Checkpoint '{source}' holds a {type(content).__name__}, not a dict of "
             "tensors. Save model.state_dict()."
         )
     return content
