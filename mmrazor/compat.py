@@ -407,9 +407,20 @@ def _load_safely_(module: ModuleType) -> None:
     if not isinstance(names["torch"], _SafelyLoadingTorch):
         names["torch"] = _SafelyLoadingTorch(names["torch"])
     if "_safe_torch_load" in names:  # it allows getattr, and then everything
-        names["_safe_torch_load"] = names["torch"].load
+        names["_safe_torch_load"] = _load_data
     if "load_url" in names:  # it takes files of one name for the same
         names["load_url"] = _load_url
+
+
+def _load_data(*args: Any, **kwargs: Any) -> Any:
+    """Read a checkpoint; without the text of a config that mmcv left.
+
+    mmengine runs that text when training is resumed.
+    """
+    content = importlib.import_module(_READER).read_checkpoint(*args, **kwargs)
+    if isinstance(content.get("meta"), dict):
+        content["meta"].pop("config", None)
+    return content
 
 
 def _load_url(*args: Any, **kwargs: Any) -> Any:

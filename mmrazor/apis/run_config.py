@@ -166,8 +166,13 @@ def existing_checkpoint(path: str | Path) -> str:
         FileNotFoundError: If it is not; the checkpoints beside it are listed.
     """
     text = str(path)
-    if "://" in text or Path(text).is_file():
+    if "://" in text or Path(text).expanduser().is_file():
         return text
+    if Path(text).is_dir():
+        found = ", ".join(sorted(p.name for p in Path(text).glob("*.pth")))
+        raise FileNotFoundError(
+            f"Checkpoint '{text}' is a folder. Name a file in it: {found or 'none'}."
+        )
     folder = Path(text).parent
     names = sorted(p.name for p in folder.glob("*.pth"))
     beside = (

@@ -19,6 +19,10 @@ from mmengine.runner import Runner
 
 from mmrazor import compat
 
+from ..core.checkpoint_reader import CheckpointError
+from ..core.hooks import CheckCheckpointHook, StopOnNanHook
+from ..core.hooks.check_checkpoint_hook import WrongCheckpointError
+from ..core.hooks.stop_on_nan_hook import NonFiniteError
 from ..models.architectures import OnnxModelError, SubnetModelError
 from ..models.quantizers import NothingQuantizedError
 from .error_kinds import unknown_type
@@ -35,7 +39,8 @@ def build_runner(cfg: Config) -> Runner:
 
     Raises:
         RunConfigError: If the config names something that does not exist, a Subnet that
-            belongs to another model, or nothing in the model can be quantized.
+            belongs to another model or a checkpoint that cannot be read, or nothing in
+            the model can be quantized.
         ModuleNotFoundError: If it needs a host library that is not installed.
     """
     scope = cfg.get("default_scope")
@@ -48,6 +53,7 @@ def build_runner(cfg: Config) -> Runner:
         try:
             runner = RUNNERS.build(cfg) if custom else Runner.from_cfg(cfg)
         except (
+            CheckpointError,
             FileNotFoundError,
             NothingQuantizedError,
             OnnxModelError,
@@ -91,6 +97,49 @@ def check_datasets(runner: Runner, *stages: str) -> None:
         if hasattr(dataset, "__len__") and len(dataset) == 0:
             raise _empty(stage, spec)
         name_samples_(dataset)
+
+
+def guard_(runner: Runner) -> None:
+    """Let a run that trains refuse foreign weights, and stop when numbers turn NaN.
+
+    Config keys: ``load_what_fits = True`` lets ``load_from`` leave out what does not
+    fit, ``stop_on_nan = False`` goes on.
+
+    Args:
+        runner: A Runner that has not run yet.
+    """
+    if runner._load_from or runner._resume:
+        partly = bool(runner.cfg.get("load_what_fits", False))
+        runner.register_hook(CheckCheckpointHook(training=True, partly=partly))
+    if runner.cfg.get("stop_on_nan", True):
+        runner.register_hook(StopOnNanHook())
+
+
+@contextmanager
+def explained_faults(runner: Runner) -> Iterator[None]:
+    """Say which checkpoint cannot be used for a run, or why it stopped.
+
+    Args:
+        runner: It trains or tests inside the ``with`` block.
+
+    Raises:
+        RunConfigError: In place of the errors of the hooks and of the reader.
+    """
+    try:
+        yield
+    except (CheckpointError, NonFiniteError) as err:
+        raise RunConfigError(str(err)) from err
+    except WrongCheckpointError as err:
+        text = (
+            f"Checkpoint '{runner._load_from}' is not of the model in "
+            f"'{runner.cfg.filename}': {err}"
+        )
+        if runner._train_loop is not None and not runner._resume:
+            text += (
+                " To begin with what fits, as for other classes, set load_what_fits = "
+                "True."
+            )
+        raise RunConfigError(text) from err
 
 
 @contextmanager

@@ -24,7 +24,13 @@ from rich.text import Text
 
 from ..core.files import remove_leftovers, write_json
 from .run_config import RunConfigError, latest_checkpoint, run_config
-from .runner import build_runner, check_datasets, explained_types
+from .runner import (
+    build_runner,
+    check_datasets,
+    explained_faults,
+    explained_types,
+    guard_,
+)
 
 METRIC = "accuracy/top1"
 _RECORD = "stage.json"
@@ -102,8 +108,8 @@ def train_stage(
         The finished stage.
 
     Raises:
-        RunConfigError: If the config or the data is faulty, or the work dir holds what
-            is of no stage.
+        RunConfigError: If the config or the data is faulty, the work dir holds what is
+            of no stage, or training turns NaN.
     """
     stage = Stage.read(work_dir)
     if stage is None or stage.fingerprint != identity:
@@ -119,10 +125,11 @@ def train_stage(
         console.print(Text(f"{title}: going on from {newest}"))
     with quiet():
         runner = build_runner(cfg)
+        guard_(runner)
         check_datasets(runner, "train", "val")
         with _progress(console) as progress:
             runner.register_hook(StageHook(stage, work_dir, progress, title))
-            with explained_types():
+            with explained_types(), explained_faults(runner):
                 runner.train()
     stage.checkpoint = str(latest_checkpoint(work_dir))
     stage.finished = True

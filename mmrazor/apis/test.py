@@ -7,17 +7,14 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmrazor.core.hooks.check_checkpoint_hook import (
-    CheckCheckpointHook,
-    WrongCheckpointError,
-)
+from mmrazor.core.hooks.check_checkpoint_hook import CheckCheckpointHook
 
 from ..models.architectures import OnnxModelError
 from ..models.pruners import PruningStateError
 from .bare_config import architecture_of, bare_model
 from .run_config import existing_checkpoint, run_config
 from .run_keys import RunConfigError, check_parts
-from .runner import build_runner, check_datasets, explained_types
+from .runner import build_runner, check_datasets, explained_faults, explained_types
 from .unstarted import unstarted
 
 
@@ -39,7 +36,7 @@ def test(
     Raises:
         FileNotFoundError: If the config or the checkpoint does not exist.
         RunConfigError: If the config is faulty, has no test set, or is that of another
-            model than the checkpoint's.
+            model than the checkpoint's; or if the checkpoint is damaged or refused.
     """
     path = existing_checkpoint(checkpoint)
     is_onnx = path.endswith(".onnx")
@@ -59,11 +56,11 @@ def test(
         if not is_onnx:
             runner.register_hook(CheckCheckpointHook())
         try:
-            with explained_types():
+            with explained_types(), explained_faults(runner):
                 return runner.test()
         except OnnxModelError as err:
             raise RunConfigError(str(err)) from err
-        except (WrongCheckpointError, PruningStateError) as err:
+        except PruningStateError as err:
             raise RunConfigError(
                 f"Checkpoint '{path}' is not of the model in '{cfg.filename}': {err}"
             ) from err

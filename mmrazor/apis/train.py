@@ -16,10 +16,16 @@ from rich.text import Text
 from ..core.plain_table import PlainTable
 from .pruning_run import PRUNING_FAULTS
 from .quantizing_run import QUANTIZING_FAULTS
-from .run_config import run_config
+from .run_config import existing_checkpoint, run_config
 from .run_folder import is_first_rank, run_folder
 from .run_keys import RunConfigError, check_parts
-from .runner import build_runner, check_datasets, explained_types
+from .runner import (
+    build_runner,
+    check_datasets,
+    explained_faults,
+    explained_types,
+    guard_,
+)
 from .unstarted import unstarted
 
 
@@ -37,18 +43,23 @@ def train(config: str | Path | Config, **options: Any) -> Runner:
         FileNotFoundError: If the config or a checkpoint does not exist.
         FileWriteError: If the work dir cannot be written.
         FolderInUseError: If another run writes into the work dir.
-        RunConfigError: If the config is faulty, a dataset is empty, or the model cannot
-            be pruned or quantized as asked.
+        RunConfigError: If the config is faulty, a dataset is empty, the model cannot be
+            pruned or quantized as asked, or a checkpoint is damaged, refused or of
+            another model; or if losses, gradients or weights turn NaN, which ends the
+            training at once.
     """
     cfg = run_config(config, **options)
+    if cfg.get("load_from"):
+        existing_checkpoint(cfg.load_from)
     check_parts(cfg, "train", "val")
     held = is_first_rank(cfg.launcher)
     with run_folder(cfg.work_dir, held=held), unstarted(cfg) as run:
         run.runner = runner = build_runner(cfg)
+        guard_(runner)
         check_datasets(runner, "train", "val")
         start = time.perf_counter()
         try:
-            with explained_types():
+            with explained_types(), explained_faults(runner):
                 runner.train()
         except (*PRUNING_FAULTS, *QUANTIZING_FAULTS) as err:
             raise RunConfigError(str(err)) from err

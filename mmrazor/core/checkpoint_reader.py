@@ -14,6 +14,7 @@ import pathlib
 import pickle
 import re
 import struct
+import tarfile
 import types
 import warnings
 import zipfile
@@ -81,17 +82,24 @@ def trusting() -> Iterator[None]:
         trust_checkpoints(before)
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a checkpoint on the CPU without running any code from it.
+def read_checkpoint(
+    source: Source, map_location: Any = "cpu", weights_only: bool = True
+) -> dict[str, Any]:
+    """Read a checkpoint without running any code from it.
+
+    Args:
+        source: As for :func:`load`.
+        map_location: As for :func:`load`.
+        weights_only: As for :func:`load`.
 
     Raises:
         CheckpointError: If the file is damaged, holds objects that are not data, or no
             dict of tensors.
     """
-    content = load(path)
+    content = load(source, map_location, weights_only)
     if not isinstance(content, dict):
         raise CheckpointError(
-            f"Checkpoint '{path}' holds a {type(content).__name__}, not a dict of "
+            f"Checkpoint '{source}' holds a {type(content).__name__}, not a dict of "
             "tensors. Save model.state_dict()."
         )
     return content
@@ -153,13 +161,27 @@ def _refused_object(source: Source, err: Exception) -> str | None:
     """Name what a file was refused for; None if it is no checkpoint at all."""
     text = str(err)
     if isinstance(err, RuntimeError) and ".tar" in text:
-        return "pickles of torch 0.1 in a tar archive"  # torch has no limits for them
+        # torch has no limits for these
+        return "pickles of torch 0.1 in a tar archive" if _is_tar(source) else None
     if not isinstance(err, pickle.UnpicklingError):
         return None
     if "Unsupported operand" in text and zipfile.is_zipfile(source):
         return "a pickle of a newer protocol than torch writes"
     found = _NAMED.search(text)
     return None if found is None else f"the Python object '{found[1]}'"
+
+
+def _is_tar(source: Source) -> bool:
+    """Tell whether an archive is one of torch's, not merely a file of zeros."""
+    try:
+        if isinstance(source, (str, os.PathLike)):
+            with tarfile.open(source) as archive:
+                return "pickle" in archive.getnames()
+        source.seek(0)
+        with tarfile.open(fileobj=source) as archive:
+            return "pickle" in archive.getnames()
+    except tarfile.TarError:
+        return False
 
 
 def _first_line(err: Exception) -> str:

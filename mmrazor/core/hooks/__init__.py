@@ -10,6 +10,7 @@ from .pruning_schedule_hook import PruningScheduleHook
 from .quant_schedule_hook import QuantScheduleHook
 from .random_state_hook import RandomStateHook
 from .stop_distill_hook import StopDistillHook
+from .stop_on_nan_hook import StopOnNanHook
 
 __all__ = [
     "AnnealHook",
@@ -22,4 +23,5 @@ __all__ = [
     "QuantScheduleHook",
     "RandomStateHook",
     "StopDistillHook",
+    "StopOnNanHook",
 ]
