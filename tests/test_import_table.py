@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EVERYBODY = {
     *("registry", "compat", "version"),
     *("core.files", "core.forward", "core.names", "core.protocols"),
+    "core.values",
 }
 CORE = {"core.space", "core.graph", "core.capture", "core.cost"}
 SEARCH = {"core.searchers", "core.loops", "core.hooks"}
@@ -47,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "core.forward": set(),
     "core.names": set(),
     "core.protocols": set(),
+    "core.values": set(),
     "core.checkpoint_backend": set(),
     "core.optim_wrapper": set(),
     "core.space": set(),

@@ -98,8 +98,9 @@ def _misspelt_key(err: BaseException) -> str:
     else:
         kind = called(err, name)
     place = config_key(err, key)
-    if kind is None or place is None:
+    if kind is None:
         return ""
+    place = place or "The config"
     known = _parameters(kind)
     hint = near(key, known) or (f" It takes {', '.join(known)}." if known else "")
     return f"{place} has the key '{key}', which {_name(kind)} does not take.{hint}"

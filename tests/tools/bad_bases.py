@@ -20,12 +20,29 @@ SPARSE = {
 }
 
 
-def base_text(name: str) -> str:
-    """Return the text of a config that can be trained, or searched."""
+# Names that changes use for parts of the config.
+_SHORT = {
+    "distil": ("kd", "model['distiller']['losses']['kd']"),
+    "prune": ("pruner", "model['pruner']"),
+    "quantize": ("quantizer", "model['quantizer']"),
+}
+
+
+def config_text(name: str, change: str = "") -> str:
+    """Return the text of a config that can be trained, or searched, and changed.
+
+    Args:
+        name: Of the base.
+        change: Python text that changes it.
+    """
     if name == "none":
-        return ""
+        return change
     content = copy.deepcopy(_content(name))
-    return "".join(f"{key} = {value!r}\n" for key, value in content.items())
+    text = "".join(f"{key} = {value!r}\n" for key, value in content.items())
+    if name in _SHORT:
+        short, key = _SHORT[name]
+        return f"{text}{short} = {key}\n{change}\ndel {short}\n"
+    return f"{text}{change}\n"
 
 
 def _content(name: str) -> dict[str, Any]:
