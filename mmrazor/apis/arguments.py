@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
+from typing import Any
 
 from mmengine.config import DictAction
+
+
+class _CfgOptions(DictAction):
+    """mmengine's, which takes a word without '=' for a fault of its own."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        for word in values:
+            if "=" not in word:
+                parser.error(f"--cfg-options '{word}' is not key=value")
+        super().__call__(parser, namespace, values, option_string)
 
 
 def add_cfg_options(parser: ArgumentParser) -> None:
@@ -12,7 +29,7 @@ def add_cfg_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=_CfgOptions,
         help="changes to the config: key=value, nested keys with dots, lists as "
         'key="[a,b]"',
     )

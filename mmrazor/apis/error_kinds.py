@@ -8,7 +8,7 @@ import inspect
 import os
 import pickle
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -304,7 +304,9 @@ def _assertion(err: BaseException) -> str:
     innermost = places(err)[-1:]
     said = inspect.getframeinfo(innermost[0].frame).code_context if innermost else None
     what = said[0].strip() if said else "an assertion"
-    return f"A check failed: {what}{_in_line(err)}. MMRAZOR_DEBUG=1 shows the traceback."
+    return (
+        f"A check failed: {what}{_in_line(err)}. MMRAZOR_DEBUG=1 shows the traceback."
+    )
 
 
 def _metric(err: BaseException) -> str:

@@ -211,7 +211,9 @@ def called(err: BaseException, name: str) -> Any:
     for frame, _ in reversed(places(err)):
         values = {**frame.f_globals, **frame.f_locals}
         classes = [type(value) for value in list(frame.f_locals.values())]
-        classes += [value for value in frame.f_locals.values() if isinstance(value, type)]
+        classes += [
+            value for value in frame.f_locals.values() if isinstance(value, type)
+        ]
         named = [
             one
             for one in reversed(classes)
@@ -231,7 +233,7 @@ def local_value(err: BaseException, names: Sequence[str], *kinds: type) -> Any:
     for place in reversed(places(err)):
         values = place.frame.f_locals
         for name in names:
-            if isinstance(values.get(name), kinds):
+            if name in values and isinstance(values[name], kinds):
                 return values[name]
     return None
 

@@ -18,8 +18,10 @@ from rich.text import Text
 from ..core.cost import measure_latency
 from ..core.files import write_json
 from ..core.graph import example_inputs
+from ..core.values import check_number
 from .export import ExportInfo, export_model
 from .infer import init_model
+from .output_file import check_folder
 from .prepare_data import PrepareError, prepare
 from .report import ReportRow, comparison_table, plot_curves
 from .run_config import load_config
@@ -69,7 +71,10 @@ def quickstart(
         RunConfigError: If the data is not what it should be.
         OnnxExportError: If ONNX Runtime does not give what torch gives.
     """
+    check_number("seed", seed, least=0, whole=True)
     work_dir, data_root = Path(work_dir), Path(data_root)
+    check_folder(work_dir)
+    check_folder(data_root)
     if restart:
         for name in (*TITLES, "export"):
             shutil.rmtree(work_dir / name, ignore_errors=True)
