@@ -8,7 +8,7 @@ from rich.console import Console
 from mmrazor.apis.arguments import add_cfg_options, add_image_size
 from mmrazor.apis.command_line import run
 from mmrazor.apis.cost_report import cost_report
-from mmrazor.apis.output_file import check_writable
+from mmrazor.core.files import check_writable
 from mmrazor.core.values import check_number
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from mmrazor.apis.arguments import add_cfg_options
 from mmrazor.apis.command_line import run
-from mmrazor.apis.output_file import check_writable
 from mmrazor.apis.run_config import load_config
-from mmrazor.core.files import write_atomically
+from mmrazor.core.files import check_writable, write_atomically
 
 
 def main() -> None:

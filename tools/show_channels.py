@@ -9,7 +9,7 @@ from mmrazor.apis.arguments import add_cfg_options, add_image_size
 from mmrazor.apis.channel_picture import draw_channels
 from mmrazor.apis.channel_report import channel_report
 from mmrazor.apis.command_line import run
-from mmrazor.apis.output_file import check_writable
+from mmrazor.core.files import check_writable
 
 
 def parse_args() -> argparse.Namespace:

@@ -9,10 +9,9 @@ from mmengine.dist import is_main_process
 
 from mmrazor.apis.arguments import add_cfg_options
 from mmrazor.apis.command_line import run
-from mmrazor.apis.output_file import check_writable
 from mmrazor.apis.run_config import LAUNCHERS
 from mmrazor.apis.test import test
-from mmrazor.core.files import write_atomically
+from mmrazor.core.files import check_writable, write_atomically
 
 
 def parse_args() -> argparse.Namespace:

@@ -168,9 +168,9 @@ def _dead_worker(err: BaseException) -> str:
 
 
 def _collate(err: BaseException) -> str:
-    if not any("collate" in place.frame.f_code.co_name for place in places(err)):
-        if "collate" not in str(err):
-            return ""
+    calls = [place.frame.f_code.co_name for place in places(err)]
+    if not any("collate" in text for text in (*calls, str(err))):
+        return ""
     found = _SHAPES.search(str(err))
     said = f"their shapes are {found[1]}" if found else str(err)
     return (
@@ -293,8 +293,8 @@ def _not_installed(err: BaseException) -> str:
         return str(err)
     package = err.name.partition(".")[0]
     return (
-        f"The package '{package}' is not installed, or '{err.name}' is no module of it. "
-        "Install it, or add its folder to PYTHONPATH."
+        f"The package '{package}' is not installed, or '{err.name}' is no module of "
+        "it. Install it, or add its folder to PYTHONPATH."
     )
 
 

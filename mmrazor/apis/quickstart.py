@@ -21,7 +21,7 @@ from ..core.graph import example_inputs
 from ..core.values import check_number
 from .export import ExportInfo, export_model
 from .infer import init_model
-from .output_file import check_folder
+from .output_folder import check_folder
 from .prepare_data import PrepareError, prepare
 from .report import ReportRow, comparison_table, plot_curves
 from .run_config import load_config

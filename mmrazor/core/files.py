@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -46,6 +47,36 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def check_writable(path: str | Path) -> None:
+    """Check that a file can be written, before what goes into it is computed.
+
+    Args:
+        path: Where the file is wanted; parent folders need not exist.
+
+    Raises:
+        OSError: If a folder has that name, a part of the path is a file, or the folder
+            takes no files.
+
+    Example:
+        >>> check_writable('/')
+        Traceback (most recent call last):
+        IsADirectoryError: [Errno 21] Is a directory: '/'
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise _os_error(errno.EISDIR, path)
+    folder = next(one for one in path.absolute().parents if one.exists())
+    if not folder.is_dir():
+        raise _os_error(errno.ENOTDIR, folder)
+    if not os.access(folder, os.W_OK):
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        raise _os_error(errno.EROFS if read_only else errno.EACCES, folder)
+
+
+def _os_error(number: int, path: Path) -> OSError:
+    return OSError(number, os.strerror(number), str(path))
 
 
 def write_json(path: str | Path, data: Any) -> Path:

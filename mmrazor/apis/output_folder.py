@@ -1,31 +1,10 @@
-"""Find out that a file cannot be written before what goes into it is computed."""
+"""Find out that a folder takes no files before what goes into it is computed."""
 
 from __future__ import annotations
 
 import errno
 import os
 from pathlib import Path
-
-
-def check_writable(path: str | Path) -> None:
-    """Check that a file can be written.
-
-    Args:
-        path: Where the file is wanted; parent folders need not exist.
-
-    Raises:
-        OSError: If a folder has that name, a part of the path is a file, or the folder
-            takes no files.
-
-    Example:
-        >>> check_writable('/')
-        Traceback (most recent call last):
-        IsADirectoryError: [Errno 21] Is a directory: '/'
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise _os_error(errno.EISDIR, path)
-    check_folder(path.parent)
 
 
 def check_folder(path: str | Path) -> None:
