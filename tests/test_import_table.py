@@ -28,7 +28,7 @@ EVERYBODY = {
     *("registry", "compat", "version"),
     *("core.files", "core.forward", "core.locks", "core.names", "core.plain_table"),
     *("core.checkpoint_reader", "core.downloads", "core.extension_ops"),
-    *("core.op_macs", "core.protocols"),
+    *("core.op_macs", "core.protocols", "core.values"),
 }
 CORE = {"core.space", "core.graph", "core.capture", "core.cost"}
 SEARCH = {"core.searchers", "core.loops", "core.hooks"}
@@ -53,6 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "core.op_macs": set(),
     "core.plain_table": set(),
     "core.protocols": set(),
+    "core.values": set(),
     "core.checkpoint_backend": set(),
     "core.checkpoint_reader": set(),
     "core.downloads": set(),

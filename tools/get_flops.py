@@ -8,6 +8,8 @@ from rich.console import Console
 from mmrazor.apis.arguments import add_cfg_options, add_image_size, add_trust
 from mmrazor.apis.command_line import run
 from mmrazor.apis.cost_report import cost_report
+from mmrazor.core.files import check_writable
+from mmrazor.core.values import check_number
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,6 +30,9 @@ def main() -> None:
     """Run the command line."""
     options = vars(parse_args())
     depth, data = options.pop("depth"), options.pop("json")
+    check_number("depth", depth, least=0, whole=True)
+    if data is not None:
+        check_writable(data)
     report = cost_report(options.pop("config"), **options)
     Console().print(report.tables(depth), crop=False)
     if data is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmrazor.apis.arguments import add_cfg_options
 from mmrazor.apis.command_line import run
 from mmrazor.apis.run_config import load_config
-from mmrazor.core.files import write_atomically
+from mmrazor.core.files import check_writable, write_atomically
 
 
 def main() -> None:
@@ -17,6 +17,8 @@ def main() -> None:
     parser.add_argument("--save-path", type=Path, help="write it to this .py file too")
     add_cfg_options(parser)
     args = parser.parse_args()
+    if args.save_path:
+        check_writable(args.save_path)
     cfg = load_config(args.config, args.cfg_options)
     sys.stdout.write(cfg.pretty_text + "\n")
     if args.save_path:

@@ -83,9 +83,7 @@ def main() -> None:
     if options["budget"] is not None:
         options["budget"] = parse_budget(options["budget"], ("size_bytes",))
     options["weight_bits"] = one_or_several(options["weight_bits"])
-    info = quantize_config(
-        config, checkpoint, onnx=onnx, console=console, **options
-    )
+    info = quantize_config(config, checkpoint, onnx=onnx, console=console, **options)
     console.print(report(info), crop=False)
 
 

@@ -9,6 +9,7 @@ from mmrazor.apis.arguments import add_cfg_options, add_image_size, add_trust
 from mmrazor.apis.channel_picture import draw_channels
 from mmrazor.apis.channel_report import channel_report
 from mmrazor.apis.command_line import run
+from mmrazor.core.files import check_writable
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,6 +33,9 @@ def main() -> None:
     options = vars(parse_args())
     picture, data = options.pop("picture"), options.pop("json")
     config, checkpoint = options.pop("config"), options.pop("checkpoint")
+    for file in (data, picture):
+        if file is not None:
+            check_writable(file)
     report = channel_report(config, checkpoint, **options)
     Console().print(report.tables(), crop=False)
     if data is not None:

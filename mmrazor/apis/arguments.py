@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import SUPPRESS, Action, ArgumentParser
+from argparse import SUPPRESS, Action, ArgumentParser, Namespace
 from typing import Any
 
 from mmengine.config import DictAction
@@ -10,12 +10,28 @@ from mmengine.config import DictAction
 from ..core.checkpoint_reader import trust_checkpoints
 
 
+class _CfgOptions(DictAction):
+    """mmengine's, which takes a word without '=' for a fault of its own."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        for word in values:
+            if "=" not in word:
+                parser.error(f"--cfg-options '{word}' is not key=value")
+        super().__call__(parser, namespace, values, option_string)
+
+
 def add_cfg_options(parser: ArgumentParser) -> None:
     """Add ``--cfg-options key=value ...``, as the OpenMMLab tools have it."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=_CfgOptions,
         help="changes to the config: key=value, nested keys with dots, lists as "
         'key="[a,b]"',
     )

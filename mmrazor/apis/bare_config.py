@@ -42,7 +42,11 @@ def architecture_of(cfg: Config) -> ArchitectureConfig:
     """
     model = cfg.get("model")
     if not isinstance(model, Mapping):
-        raise ValueError(f"Config '{cfg.filename}' has no 'model' dict.")
+        given = "" if model is None else f", but model={model!r}"
+        raise ValueError(
+            f"Config '{cfg.filename}' has no 'model' dict{given}. Add "
+            "model=dict(type='...', ...)."
+        )
     if "architecture" not in model or is_pruned(model):
         return architecture_config(cfg)
     preprocessor = model.get("data_preprocessor") or cfg.get("data_preprocessor")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -27,7 +28,10 @@ def run(main: Callable[[], int | None]) -> None:
     with stoppable() as stop:
         try:
             code = main() or 0
-        except (KeyboardInterrupt, Exception) as err:
+        except BrokenPipeError:  # as of `tool | head`
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for Python's own flush
+            code = 1
+        except (KeyboardInterrupt, Exception) as err:  # noqa: BLE001 - any of a tool
             if is_debugged():
                 traceback.print_exc()
             if stop.requested or isinstance(err, KeyboardInterrupt):
@@ -42,6 +46,7 @@ def _say(line: str) -> None:
     """Print a line after all that was printed before it."""
     try:
         sys.stdout.flush()
-        print(line, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
     except (OSError, ValueError):  # nobody reads it any more
         return

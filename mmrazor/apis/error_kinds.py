@@ -8,7 +8,7 @@ import inspect
 import os
 import pickle
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -98,8 +98,9 @@ def _misspelt_key(err: BaseException) -> str:
     else:
         kind = called(err, name)
     place = config_key(err, key)
-    if kind is None or place is None:
+    if kind is None:
         return ""
+    place = place or "The config"
     known = _parameters(kind)
     hint = near(key, known) or (f" It takes {', '.join(known)}." if known else "")
     return f"{place} has the key '{key}', which {_name(kind)} does not take.{hint}"
@@ -167,9 +168,9 @@ def _dead_worker(err: BaseException) -> str:
 
 
 def _collate(err: BaseException) -> str:
-    if not any("collate" in place.frame.f_code.co_name for place in places(err)):
-        if "collate" not in str(err):
-            return ""
+    calls = [place.frame.f_code.co_name for place in places(err)]
+    if not any("collate" in text for text in (*calls, str(err))):
+        return ""
     found = _SHAPES.search(str(err))
     said = f"their shapes are {found[1]}" if found else str(err)
     return (
@@ -292,8 +293,8 @@ def _not_installed(err: BaseException) -> str:
         return str(err)
     package = err.name.partition(".")[0]
     return (
-        f"The package '{package}' is not installed, or '{err.name}' is no module of it. "
-        "Install it, or add its folder to PYTHONPATH."
+        f"The package '{package}' is not installed, or '{err.name}' is no module of "
+        "it. Install it, or add its folder to PYTHONPATH."
     )
 
 
@@ -303,7 +304,9 @@ def _assertion(err: BaseException) -> str:
     innermost = places(err)[-1:]
     said = inspect.getframeinfo(innermost[0].frame).code_context if innermost else None
     what = said[0].strip() if said else "an assertion"
-    return f"A check failed: {what}{_in_line(err)}. MMRAZOR_DEBUG=1 shows the traceback."
+    return (
+        f"A check failed: {what}{_in_line(err)}. MMRAZOR_DEBUG=1 shows the traceback."
+    )
 
 
 def _metric(err: BaseException) -> str:

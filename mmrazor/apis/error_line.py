@@ -29,7 +29,8 @@ def error_line(err: BaseException) -> str:
         "error: There is no file or folder 'a.yaml'. Check the path."
     """
     raised = is_raised(err)
-    text = message(err) if raised else ""
+    named = isinstance(err, OSError) and err.filename is not None
+    text = message(err) if raised and not named else ""
     text = text or explained(err)
     key = config_key(err, by_values=not raised)
     where = f" The config has it under {key}." if key and key not in text else ""

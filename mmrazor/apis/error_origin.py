@@ -141,7 +141,15 @@ def key_of(spec: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
         found = [path for path, value in dicts if fits(spec, value)]
         if found:
             return found[0]
-    return dicts[0][0] if len(dicts) == 1 else None
+    if len(dicts) == 1:
+        return dicts[0][0]
+    # Parts whose type their owner gives.
+    bare = [
+        (len(value), path)
+        for path, value in _dicts(config)
+        if value and "type" not in value and _shares(spec, value)
+    ]
+    return max(bare)[1] if bare else None
 
 
 def _key_of_locals(err: BaseException, config: Mapping[str, Any]) -> str | None:
@@ -203,7 +211,14 @@ def called(err: BaseException, name: str) -> Any:
     for frame, _ in reversed(places(err)):
         values = {**frame.f_globals, **frame.f_locals}
         classes = [type(value) for value in list(frame.f_locals.values())]
-        named = [kind for one in classes for kind in one.__mro__ if kind.__name__ == first]
+        classes += [
+            value for value in frame.f_locals.values() if isinstance(value, type)
+        ]
+        named = [
+            one
+            for one in reversed(classes)
+            if first in [kind.__name__ for kind in one.__mro__]
+        ]
         for found in ([values[first]] if first in values else []) + named:
             for part in rest:
                 if part != "__init__":
@@ -218,7 +233,7 @@ def local_value(err: BaseException, names: Sequence[str], *kinds: type) -> Any:
     for place in reversed(places(err)):
         values = place.frame.f_locals
         for name in names:
-            if isinstance(values.get(name), kinds):
+            if name in values and isinstance(values[name], kinds):
                 return values[name]
     return None
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..core.values import check_spec
 from ..models.algorithms import Quantize
 from ..models.quantizers import (
     CalibrationError,
@@ -60,6 +61,7 @@ def quantizer_in(model: Mapping[str, Any]) -> dict[str, Any] | None:
     given = model.get("quantizer")
     if given is None and short_name(type_of(model)) != Quantize.__name__:
         return None
+    check_spec("model.quantizer", given or {})
     return dict(given or {})
 
 

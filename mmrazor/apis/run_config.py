@@ -24,6 +24,7 @@ from .run_keys import RunConfigError, check_keys
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
+
 def load_config(
     config: str | os.PathLike[str] | Config,
     cfg_options: Mapping[str, Any] | None = None,
@@ -156,6 +157,7 @@ def run_config(
     set_quantizing_(cfg)
     if cfg.get("exact_resume", True) and cfg.get("train_cfg"):
         _set_exact_resume_(cfg)
+    check_keys(cfg)
     return cfg
 
 

@@ -60,10 +60,9 @@ def check_keys(cfg: Mapping[str, Any]) -> None:
         RunConfigError: If a setting is of another kind, or a number is out of range.
 
     Example:
-        >>> check_keys({'train_dataloader': {'batch_size': 0}})
+        >>> check_keys({'train_dataloader': {'batch_size': 0}})  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        mmrazor.apis.run_keys.RunConfigError: train_dataloader.batch_size is 0. It must \
-be a whole number of at least 1.
+        mmrazor.apis.run_keys.RunConfigError: train_dataloader.batch_size is 0. ...
     """
     for key in _DICTS:
         if isinstance(cfg.get(key), _PLAIN):

@@ -29,6 +29,7 @@ from .search_report import write_search_report
 from .search_settings import SearchSettings
 from .search_summary import SearchInfo
 from .steps import Steps
+from .unstarted import unstarted
 
 _SUBNET = "{{ fileDirname }}/subnet.yaml"
 
@@ -88,29 +89,33 @@ def search(
     run = run_config(cfg, work_dir=work_dir, launcher=launcher, seed=seed)
     # Hooks of the training have nothing to do; the weights are loaded here.
     run.custom_hooks, run.load_from, run.resume = [], None, False
-    runner = build_runner(run)
-    model = _supernet(runner, cfg)
-    tuned = retrain_config(cfg, _SUBNET)
-    check_plain(tuned)
-    folder = Path(run.work_dir)
-    from_leader(lambda: _check_state(SearchState(folder, model.space), resume))
-    _load(model, weights, cfg)
-    check_datasets(runner, "val")
-    steps = Steps(console if rank() == 0 else None)
-    costs = SearchCosts.of(cfg, model, settings, folder, resume, steps)
-    with explained_types():
-        loop = SearchLoop(
-            runner,
-            runner.val_loop.dataloader,
-            runner.val_loop.evaluator,
-            settings.searcher,
-            settings.metric,
-            budget=settings.budget,
-            space_cost=costs.space_cost,
-            latency=costs.latency,
-            resume=resume,
-            **{"calibrate_dataloader": run.get("train_dataloader"), **settings.loop},
-        )
+    with unstarted(run):
+        runner = build_runner(run)
+        model = _supernet(runner, cfg)
+        tuned = retrain_config(cfg, _SUBNET)
+        check_plain(tuned)
+        folder = Path(run.work_dir)
+        from_leader(lambda: _check_state(SearchState(folder, model.space), resume))
+        _load(model, weights, cfg)
+        check_datasets(runner, "val")
+        steps = Steps(console if rank() == 0 else None)
+        costs = SearchCosts.of(cfg, model, settings, folder, resume, steps)
+        with explained_types():
+            loop = SearchLoop(
+                runner,
+                runner.val_loop.dataloader,
+                runner.val_loop.evaluator,
+                settings.searcher,
+                settings.metric,
+                budget=settings.budget,
+                space_cost=costs.space_cost,
+                latency=costs.latency,
+                resume=resume,
+                **{
+                    "calibrate_dataloader": run.get("train_dataloader"),
+                    **settings.loop,
+                },
+            )
     best = loop.run()
     return from_leader(lambda: _written(folder, tuned, loop, best, costs, start, steps))
 

@@ -19,6 +19,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ..core.loops.kept_batches import num_bytes
+from ..core.values import check_number
 from .bare_config import bare_config
 from .run_config import RunConfigError, run_config
 from .runner import build_runner, check_datasets, explained_types
@@ -88,6 +89,7 @@ class Validation:
         self._loop = getattr(self._runner, f"{self.stage}_loop")
         if keep_gib is None:
             keep_gib = _SHARE_OF_FREE * free_memory() / _GIB
+        check_number("keep_gib", keep_gib, least=0)
         self._batches = Batches(
             self._loop.dataloader, max_batches, int(keep_gib * _GIB)
         )

@@ -216,12 +216,25 @@ def check_writable(path: str | Path) -> None:
     path = Path(path)
     if path.is_dir():
         raise _unwritable(path, errno.EISDIR)
-    folder = next(one for one in path.absolute().parents if one.exists())
-    if not folder.is_dir():
-        raise _unwritable(folder, errno.ENOTDIR)
-    if not os.access(folder, os.W_OK):
-        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
-        raise _unwritable(folder, errno.EROFS if read_only else errno.EACCES)
+    check_folder(path.absolute().parent)
+
+
+def check_folder(folder: str | Path) -> None:
+    """Check that files can be written into a folder, which need not exist.
+
+    Args:
+        folder: Where they are wanted.
+
+    Raises:
+        FileWriteError: If it, or a part of the path, is a file, or takes no files.
+    """
+    folder = Path(folder).absolute()
+    known = next(one for one in (folder, *folder.parents) if one.exists())
+    if not known.is_dir():
+        raise _unwritable(known, errno.ENOTDIR)
+    if not os.access(known, os.W_OK):
+        read_only = os.statvfs(known).f_flag & os.ST_RDONLY
+        raise _unwritable(known, errno.EROFS if read_only else errno.EACCES)
 
 
 def _unwritable(path: Path, number: int) -> FileWriteError:

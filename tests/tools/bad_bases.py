@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
+import torch
 from conftest import distilled, pruned, toy_dict
+from toy_prune import ToyConvNet
+from toy_supernet import SEARCH, SUPERNET
 
 STEPS = {"type": "CubicSchedule", "begin": 2, "end": 10, "interval": 4}
 QUANTIZED = {
@@ -20,12 +24,29 @@ SPARSE = {
 }
 
 
-def base_text(name: str) -> str:
-    """Return the text of a config that can be trained, or searched."""
+# Names that changes use for parts of the config.
+_SHORT = {
+    "distil": ("kd", "model['distiller']['losses']['kd']"),
+    "prune": ("pruner", "model['pruner']"),
+    "quantize": ("quantizer", "model['quantizer']"),
+}
+
+
+def config_text(name: str, change: str = "") -> str:
+    """Return the text of a config that can be trained, or searched, and changed.
+
+    Args:
+        name: Of the base.
+        change: Python text that changes it.
+    """
     if name == "none":
-        return ""
+        return change
     content = copy.deepcopy(_content(name))
-    return "".join(f"{key} = {value!r}\n" for key, value in content.items())
+    text = "".join(f"{key} = {value!r}\n" for key, value in content.items())
+    if name in _SHORT:
+        short, key = _SHORT[name]
+        return f"{text}{short} = {key}\n{change}\ndel {short}\n"
+    return f"{text}{change}\n"
 
 
 def _content(name: str) -> dict[str, Any]:
@@ -48,11 +69,27 @@ def _content(name: str) -> dict[str, Any]:
         loader = {**loader, "dataset": {**loader["dataset"], "type": "ToyImages"}}
         content[f"{stage}_dataloader"] = loader
     if name == "search":
-        from toy_supernet import SEARCH, SUPERNET
-
         models["search"] = SUPERNET
         content["custom_imports"] = {"imports": ["toy_supernet"]}
         content["val_evaluator"] = {"type": "SearchedAccuracy"}
         content["search"] = SEARCH
     content["model"] = models[name]
     return content
+
+
+def write_files(folder: Path) -> None:
+    """Write good and damaged files beside a config."""
+    state = ToyConvNet().state_dict()
+    whole = folder / "net.pth"
+    torch.save({"state_dict": state}, whole)
+    torch.save(state, folder / "weights.pth")
+    torch.save({"state_dict": {"conv.weight": torch.zeros(1)}}, folder / "other.pth")
+    torch.save(7, folder / "number.pth")
+    (folder / "cut.pth").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    for name in ("garbage.pth", "garbage.onnx"):
+        (folder / name).write_bytes(b"this is no such file, \x80\xff")
+    for name in ("empty.pth", "empty.onnx"):
+        (folder / name).touch()
+    (folder / "folder").mkdir()
+    (folder / "bad.json").write_text("{'model': 1")
+    (folder / "bad.yaml").write_text("model: [1, 2\n")

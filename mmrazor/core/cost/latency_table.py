@@ -198,9 +198,9 @@ class LatencyTable:
             FileNotFoundError: If there is none.
             LatencyTableError: If it is damaged.
         """
-        text = Path(path).read_text(encoding="utf-8")
+        content = Path(path).read_bytes()
         try:
-            data = json.loads(text)
+            data = json.loads(content)
             if data.pop("format") != _FORMAT:
                 raise ValueError("of another format")
             layers = [_layer(item) for item in data.pop("layers")]

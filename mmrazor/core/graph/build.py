@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -147,6 +148,7 @@ def _check_modules(model: nn.Module, names: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             near = [other for other in known if other.endswith(name.split(".")[-1])][:5]
+            near = near or difflib.get_close_matches(name, known, n=5)
             raise ValueError(
                 f"{type(model).__name__} has no module '{name}'."
                 + (f" Near names: {near}." if near else "")

@@ -20,6 +20,7 @@ from ..protocols import Searchable
 from ..searchers import AdditiveLatency, CostLimits, Searcher, build_searcher
 from ..searchers.objectives import Objective
 from ..space import Subnet
+from ..values import check_number
 from .bn_calibration import calibrated_bn
 from .kept_batches import KeptBatches
 from .local_metrics import local_metrics
@@ -89,6 +90,7 @@ class SearchLoop(ValLoop):
         whole = tuple(parts) == (1.0,)
         self._batches = KeptBatches(self.dataloader, None, not whole, limit)
         self._shown: KeptBatches | None = None
+        check_number("calibrate_bn", calibrate_bn, least=0, whole=True)
         if calibrate_bn:
             if calibrate_dataloader is None:
                 raise ValueError(

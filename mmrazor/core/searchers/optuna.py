@@ -79,7 +79,8 @@ class OptunaSearcher(Searcher):
         super().__init__(objectives=objectives, seed=seed)
         if sampler not in _SAMPLERS:
             raise ValueError(f"sampler={sampler!r} must be one of {list(_SAMPLERS)}.")
-        if min(num_subnets, batch, heartbeat_s) < 1 or heartbeat_s != int(heartbeat_s):
+        whole = all(one == int(one) for one in (num_subnets, batch, heartbeat_s))
+        if not whole or min(num_subnets, batch, heartbeat_s) < 1:
             raise ValueError(
                 f"num_subnets={num_subnets}, batch={batch} and heartbeat_s="
                 f"{heartbeat_s} must be whole numbers from 1."

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, final
 
 from ...registry import TASK_UTILS
+from ..values import check_number
 from .base import Searcher
 from .objectives import Objective
 
@@ -29,6 +30,7 @@ class RandomSearcher(Searcher):
         seed: int = 0,
     ) -> None:
         super().__init__(objectives=objectives, seed=seed)
+        check_number("num_subnets", num_subnets, least=1, whole=True)
         self.num_subnets = self.total = num_subnets
 
     def _proposed(self) -> Sequence[dict[str, Any]]:

@@ -15,6 +15,7 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from ...core.capture import Recorder
+from ...core.values import check_spec
 from ...registry import MODELS
 from ..architectures import build_architecture
 from ..distillers import Distiller, Teacher
@@ -85,10 +86,12 @@ class Algorithm(PruningSteps, BaseModel):
         self.mutator: Any = None if mutator is None else build_part(mutator)
         self.pruner: Any = None
         if pruner is not None:
+            check_spec("pruner", pruner)
             self.pruner = build_part({"type": self.pruner_type, **pruner})
         self.quantizer: Any = None
         if quantizer is not None:
             check_one_changes(self.pruner)
+            check_spec("quantizer", quantizer)
             self.quantizer = build_part({"type": "Quantizer", **quantizer})
         for part in (self.mutator, self.pruner, self.quantizer):
             if part is not None:
@@ -105,6 +108,7 @@ class Algorithm(PruningSteps, BaseModel):
                 "teacher=dict(...) and distiller=dict(losses=dict(...))."
             )
         if distiller is not None:
+            check_spec("distiller", distiller)
             self.distiller = build_part({"type": "Distiller", **distiller})
             self.distilling = True
             self._listen()
@@ -114,6 +118,7 @@ class Algorithm(PruningSteps, BaseModel):
             warn_other_normalisation(self.data_preprocessor, model.data_preprocessor)
             cache = None
             if teacher_cache is not None:
+                check_spec("teacher_cache", teacher_cache)
                 cache = build_part({"type": "TeacherCache", **teacher_cache})
             sources = self.distiller.teacher_sources
             self.teacher = Teacher(model, sources, teacher_mode, cache)

@@ -28,10 +28,16 @@ def check_weights_given(cfg: Any) -> None:
     """Refuse a teacher whose weights are left open.
 
     Raises:
+        TypeError: If it is no config of a model.
         ValueError: With what to do.
     """
     if isinstance(cfg, nn.Module):
         return
+    if isinstance(cfg, (bool, int, float, list, tuple)):
+        raise TypeError(
+            f"teacher is {cfg!r}; give dict(cfg_path=..., checkpoint=...), or the "
+            "model's own dict(type='...', ...) with pretrained=False."
+        )
     if not isinstance(cfg, dict) or not {"checkpoint", "pretrained"} & set(cfg):
         raise ValueError(
             "The teacher has no weights. Give teacher=dict(cfg_path=..., "

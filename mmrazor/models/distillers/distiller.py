@@ -9,7 +9,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ...core.capture import Source
-from ...core.capture.source import describe
+from ...core.capture.source import SourceError, describe
+from ...core.values import check_spec
 from ...registry import MODELS
 from ..losses import LossInputError
 
@@ -59,7 +60,9 @@ class Distiller(BaseModule):
         self.losses = nn.ModuleDict()
         self.connectors = nn.ModuleDict()
         self._sources: dict[str, dict[str, str]] = {}
+        check_spec("losses", losses)
         for name, cfg in losses.items():
+            check_spec(f"loss '{name}'", cfg)
             self._add(name, dict(cfg))
 
     def _add(self, name: str, cfg: dict[str, Any]) -> None:
@@ -70,9 +73,13 @@ class Distiller(BaseModule):
                     f"loss '{name}' lacks '{side}': the source string of its {side} "
                     f"input, for example {side}='output:backbone.layer4'."
                 )
-            self._sources[name][side] = str(Source.parse(cfg.pop(side)))
+            try:
+                self._sources[name][side] = str(Source.parse(cfg.pop(side)))
+            except SourceError as err:
+                raise SourceError(f"loss '{name}', {side}: {err}") from err
             connector = cfg.pop(f"{side}_connector", None)
             if connector is not None:
+                check_spec(f"{side}_connector of loss '{name}'", connector)
                 self.connectors[f"{name}_{side}"] = build_part(connector)
         self.losses[name] = build_part(cfg)
 
@@ -169,5 +176,10 @@ class Distiller(BaseModule):
 
 
 def build_part(cfg: dict[str, Any]) -> Any:
-    """Build a part of mmrazor; the default scope of a run is a host library's."""
+    """Build a part of mmrazor; the default scope of a run is a host library's.
+
+    Raises:
+        TypeError: If the config of the part is no dict.
+    """
+    check_spec("the config of a part", cfg)
     return MODELS.build({"_scope_": "mmrazor", **cfg})

@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...core.values import check_number
+
 
 class LossInputError(ValueError):
     """Student and teacher values that a loss cannot compare."""
@@ -19,10 +21,14 @@ class DistillLoss(nn.Module, ABC):
 
     Args:
         loss_weight: Factor of the loss in the sum that is minimised.
+
+    Raises:
+        ValueError: If it is no finite number.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
+        check_number("loss_weight", loss_weight)
         self.loss_weight = loss_weight
 
     @abstractmethod
@@ -36,6 +42,20 @@ class DistillLoss(nn.Module, ABC):
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Return the weighted distance; no gradient flows into the teacher's value."""
         return self.loss_weight * self.distance(student, teacher.detach())
+
+
+def check_temperature(tau: float) -> None:
+    """Refuse a temperature that softens nothing.
+
+    Raises:
+        ValueError: If it is no finite number above 0.
+    """
+    try:
+        check_number("tau", tau, above=0)
+    except ValueError as err:
+        raise ValueError(
+            f"tau is {tau!r}; a temperature is above 0, and finite."
+        ) from err
 
 
 def resized_like(teacher_BCHW: Tensor, student_BCHW: Tensor) -> Tensor:

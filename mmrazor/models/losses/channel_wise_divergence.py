@@ -11,7 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...registry import MODELS
-from .base import DistillLoss, LossInputError, check_same_shape, resized_like
+from .base import (
+    DistillLoss,
+    LossInputError,
+    check_same_shape,
+    check_temperature,
+    resized_like,
+)
 
 
 def channel_wise_divergence(
@@ -59,8 +65,7 @@ class ChannelWiseDivergence(DistillLoss):
 
     def __init__(self, tau: float = 1.0, loss_weight: float = 1.0) -> None:
         super().__init__(loss_weight)
-        if tau <= 0:
-            raise ValueError(f"tau is {tau}; a temperature is above 0.")
+        check_temperature(tau)
         self.tau = tau
 
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...registry import MODELS
-from .base import DistillLoss, check_same_shape
+from .base import DistillLoss, check_same_shape, check_temperature
 
 
 def soft_cross_entropy(
@@ -49,8 +49,7 @@ class KDSoftCELoss(DistillLoss):
 
     def __init__(self, tau: float = 1.0, loss_weight: float = 1.0) -> None:
         super().__init__(loss_weight)
-        if tau <= 0:
-            raise ValueError(f"tau is {tau}; a temperature is above 0.")
+        check_temperature(tau)
         self.tau = tau
 
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:

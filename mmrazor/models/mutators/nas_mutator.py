@@ -12,6 +12,7 @@ from torch import nn
 
 from ...core.cost import SpaceCost
 from ...core.space import SearchSpace
+from ...core.values import check_spec
 from ...registry import MODELS
 from ..mutables import Mutable
 from .counting import count_space
@@ -51,6 +52,9 @@ class NasMutator:
     """
 
     def __init__(self, places: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        check_spec("places", places or {})
+        for name, place in (places or {}).items():
+            check_spec(f"place '{name}'", place)
         self._places = dict(places or {})
         self._mutables: dict[str, Mutable] = {}
         self._space = SearchSpace()

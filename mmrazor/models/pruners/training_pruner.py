@@ -17,6 +17,7 @@ from ...core.cost import Budget, count_cost, warn_of_uncounted
 from ...core.graph import ChannelGraph, example_inputs
 from ...core.graph.compose import Undo
 from ...core.graph.cuts import Cuts
+from ...core.values import check_image_size, check_number
 from ...registry import MODELS
 from .cutting import Shrunk, cut_
 from .gradient_scores import GradientScores
@@ -84,8 +85,9 @@ class Pruner:
         num_batches: int = 16,
         inputs: Any = None,
     ) -> None:
-        if num_batches < 1:
-            raise ValueError(f"num_batches={num_batches} must be at least 1.")
+        check_number("num_batches", num_batches, least=1, whole=True)
+        if image_size is not None:
+            check_image_size(image_size)
         self.selection = Selection(Budget.parse(budget), ranking, divisor, min_keep)
         self.importance = build_importance(importance)
         self.scores = GradientScores(self.importance)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.graph import example_inputs
+from ...core.values import check_image_size, check_switch
 from ...registry import MODELS
 from .attention import open_attention_
 from .backends import backend_named
@@ -85,6 +86,9 @@ class Quantizer(Parts):
         super().__init__()
         self.backend = backend_named(backend)
         self.recipe = Recipe(self.backend, weight, activation, overrides, edges)
+        check_switch("fold", fold)
+        if image_size is not None:
+            check_image_size(image_size)
         self.ignore, self.folds_at_once = tuple(ignore), fold
         self.image_size = None if image_size is None else tuple(image_size)
         self.places = Places()

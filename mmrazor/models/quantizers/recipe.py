@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from ...core.values import check_spec
 from ...registry import MODELS
 from .backends import Backend
 from .placement import is_in
@@ -47,6 +48,11 @@ class Recipe:
         overrides: Mapping[str, Mapping[str, Any]] | None = None,
         edges: Mapping[str, Any] | None = None,
     ) -> None:
+        for name, given in (("weight", weight), ("overrides", overrides)):
+            check_spec(name, given or {})
+        check_spec("edges", edges or {})
+        if not isinstance(activation, (bool, type(None))):
+            check_spec("activation", activation)
         self.backend = backend
         self.weight: dict[str, Any] = {**_DEFAULT, **(weight or {})}
         self.activation: dict[str, Any] | None = None
