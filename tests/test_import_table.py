@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 EVERYBODY = {
     *("registry", "compat", "version"),
-    *("core.files", "core.forward", "core.names", "core.protocols"),
+    *("core.copying", "core.files", "core.forward", "core.names", "core.protocols"),
 }
 CORE = {"core.space", "core.graph", "core.capture", "core.cost"}
 SEARCH = {"core.searchers", "core.loops", "core.hooks"}
@@ -43,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "version": set(),
     # Modules of core that stand alone; optim_wrapper and checkpoint_backend are
     # found by mmengine through a registry.
+    "core.copying": set(),
     "core.files": set(),
     "core.forward": set(),
     "core.names": set(),
