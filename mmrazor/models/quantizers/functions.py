@@ -18,6 +18,11 @@ WEIGHTED = frozenset({"conv", "conv_transpose", "linear"})
 MOVES = frozenset({"move", "max_pool"})
 #: What a runtime computes within the operation before it.
 FUSED = frozenset({"norm", "clamp"})
+#: Names of functions that read elements of a tensor and return none.
+READS = frozenset(
+    "item tolist numpy __array__ __float__ __int__ __bool__ __index__ __complex__ "
+    "__contains__ equal allclose is_nonzero".split()
+)
 
 _NAMES = {
     "conv": "conv1d conv2d conv3d",

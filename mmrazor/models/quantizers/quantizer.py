@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ...core.graph import example_inputs
@@ -18,8 +20,9 @@ from .attention import open_attention_
 from .backends import backend_named
 from .base import BaseFakeQuantize
 from .flow import flow_of
-from .folding import Fold, fold_, folds_of
+from .folding import Fold, fold_, foldable
 from .loading import accept_float_weights_, norms_of
+from .parameter_use import listed
 from .parts import Parts
 from .placement import check_names, edges_of, places_of
 from .places import (
@@ -64,6 +67,8 @@ class Quantizer(Parts):
             default as in :func:`~mmrazor.example_inputs`.
 
     Attributes:
+        kept_norms: By site, why a batch norm behind a layer is not folded into it.
+        folded: Names of the layers and of the batch norms that were folded into them.
         originals: By name, what parameters were in float before a post-training method
             changed them; not part of the state.
 
@@ -89,6 +94,8 @@ class Quantizer(Parts):
         self.image_size = None if image_size is None else tuple(image_size)
         self.places = Places()
         self.folds: list[Fold] = []
+        self.kept_norms: dict[Site, str] = {}
+        self.folded: list[tuple[str, str]] = []
         self.originals: dict[str, Tensor] = {}
         self._steps: dict[Site, Step] = {}
         self._runs: list[Any] = []
@@ -125,7 +132,8 @@ class Quantizer(Parts):
         places = places_of(flow, self.backend, self.ignore)
         if not places.weights:
             raise NothingQuantizedError(nothing_quantized(model, places))
-        self.folds = folds_of(model, flow)
+        found = foldable(model, flow)
+        self.folds, self.kept_norms = found.folds, found.kept
         if self.folds_at_once and self.folds:
             self.fold_(model)
             flow = flow_of(model, inputs)
@@ -140,11 +148,20 @@ class Quantizer(Parts):
         model.register_forward_hook(self._leave, always_call=True)
         reference = next(model.parameters())
         self.to(reference.device)
+        if self.kept_norms:
+            reasons = (f"'{site}': {why}" for site, why in self.kept_norms.items())
+            print_log(
+                "Batch norms that are not folded into the layers before them, and run "
+                f"in float: {listed(reasons)}. The report lists them.",
+                logger="current",
+                level=logging.WARNING,
+            )
 
     def fold_(self, model: nn.Module) -> None:
         """Fold the batch norms that are not folded yet."""
         folded = norms_of(model, self.folds)
         fold_(model, self.folds)
+        self.folded += [(f.layer.module, f.norm.module) for f in self.folds]
         accept_float_weights_(model, folded)
         for fold in self.folds:
             rename_output_(self.places, fold.norm, fold.layer)
