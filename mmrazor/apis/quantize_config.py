@@ -16,6 +16,7 @@ from mmengine.model import BaseModel
 from rich.console import Console
 from torch import nn
 
+from ..core.copying import copied
 from ..core.files import write_json
 from ..core.graph import example_inputs
 from ..models.algorithms import Quantize
@@ -36,6 +37,7 @@ from .post_training import (
     built_methods,
     chosen_bits,
     post_training_,
+    raw_outputs,
     run_batch,
 )
 from .prune_source import PruneSource
@@ -117,6 +119,7 @@ def quantize_config(
         source.warn_of_random_weights("the ranges are those of a random model.")
         size = source.image_size(image_size)
         settings["image_size"] = list(size)
+        original = copied(source.model).to(get_device())
         model = _prepared(source.model, settings)
     with steps.step("Reading calibration images"):
         data = run_config(cfg)
@@ -127,7 +130,11 @@ def quantize_config(
     if chosen is not None:
         settings = with_bits(settings, chosen.bits)
     with steps.step("Comparing layers"):
-        found = quant_report(model.architecture, quantizer, batches[0], run_batch)
+        found = quant_report(
+            *(model.architecture, quantizer, batches[0], run_batch),
+            original=original,
+            outputs=raw_outputs,
+        )
     model.cpu()
     stem = name or f"{Path(cfg.filename).stem if cfg.filename else 'model'}_quantized"
     folder = source.default_folder("quantized") if work_dir is None else Path(work_dir)

@@ -29,6 +29,7 @@ from .post_training import (
     chosen_bits,
     image_size,
     post_training_,
+    raw_outputs,
     run_batch,
 )
 
@@ -120,7 +121,14 @@ def quantize(
     prepared = _prepared(copied(model), settings, batches[0])
     quantizer, architecture = prepared.quantizer, prepared.architecture
     errors = post_training_(architecture, quantizer, batches, built, run)
-    report = quant_report(architecture, quantizer, batches[0], run or run_batch)
+    report = quant_report(
+        architecture,
+        quantizer,
+        batches[0],
+        run or run_batch,
+        original=model,
+        outputs=run or raw_outputs,
+    )
     return Quantized(prepared, quantizer, report, errors, chosen_bits(built))
 
 

@@ -1,6 +1,6 @@
 # copy.deepcopy asks every object how it is to be copied; a network has thousands that
 # are plain numbers, words and empty tables of hooks. Answering for those here makes the
-# copy of a small network several times faster. Tensors that were computed with gradients
+# copy of a small network several times faster. Tensors that were computed with graphs
 # (features that a forward keeps, the weight of torch's old weight norm) are refused by
 # torch's way of copying, wherever they are kept: a TorchFunctionMode sees every one.
 """Copy modules as ``copy.deepcopy`` does, in less time, with all that they hold."""

@@ -108,9 +108,9 @@ def flow_of(
         '1:clamp'
     """
     mode = _FlowMode(model)
-    with running_plain(model), extension_calls(mode.extension_called):
-        with mode.following():
-            output = run(model, inputs)
+    heard = extension_calls(mode.extension_called)
+    with running_plain(model), heard, mode.following():
+        output = run(model, inputs)
     returned = tuple(tensors_in(output))
     results = frozenset(mode.number(tensor) for tensor in returned)
     makers: dict[int, Call] = {}

@@ -140,19 +140,16 @@ def fold_(model: nn.Module, folds: list[Fold]) -> None:
         else:
             with torch.no_grad():
                 bias.copy_(new)
-        for parent, name in _places_of(model, norm):
-            parent._modules[name] = nn.Identity()
+        _replace_(model, norm, nn.Identity())
         _make_idle_(norm)
 
 
-def _places_of(model: nn.Module, module: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Return where a module is held: several parents may share it."""
-    return [
-        (parent, name)
-        for parent in model.modules()
-        for name, child in parent._modules.items()
-        if child is module
-    ]
+def _replace_(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put a module wherever another one is held: several parents may share it."""
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if child is old:
+                parent._modules[name] = new
 
 
 def _make_idle_(norm: Any) -> None:

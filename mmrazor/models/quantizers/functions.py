@@ -20,8 +20,8 @@ MOVES = frozenset({"move", "max_pool"})
 FUSED = frozenset({"norm", "clamp"})
 #: Names of functions that read elements of a tensor and return none.
 READS = frozenset(
-    "item tolist numpy __array__ __float__ __int__ __bool__ __index__ __complex__ "
-    "__contains__ equal allclose is_nonzero".split()
+    {"item", "tolist", "numpy", "equal", "allclose", "is_nonzero", "__array__"}
+    | {"__bool__", "__int__", "__index__", "__float__", "__complex__", "__contains__"}
 )
 
 _NAMES = {
