@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 EVERYBODY = {
     *("registry", "compat", "version"),
     *("core.files", "core.forward", "core.locks", "core.names", "core.plain_table"),
-    *("core.checkpoint_reader", "core.downloads", "core.extension_ops"),
-    *("core.op_macs", "core.protocols", "core.values"),
+    *("core.checkpoint_reader", "core.copying", "core.downloads"),
+    *("core.extension_ops", "core.op_macs", "core.protocols", "core.values"),
 }
 CORE = {"core.space", "core.graph", "core.capture", "core.cost"}
 SEARCH = {"core.searchers", "core.loops", "core.hooks"}
@@ -45,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "version": set(),
     # Modules of core that stand alone; optim_wrapper and checkpoint_backend are
     # found by mmengine through a registry.
+    "core.copying": set(),
     "core.files": set(),
     "core.extension_ops": set(),
     "core.forward": set(),

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,6 +16,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
+from ..core.copying import copied
 from ..core.cost import Budget, LatencyTable, device_name, measure_latency
 from ..core.graph import ChannelGraph
 from ..models.pruners import BudgetError, Importance, Pruned, prune_graph
@@ -118,7 +118,7 @@ def latency_on(device: str | torch.device, model: nn.Module, inputs: Any) -> flo
         inputs: What it is called with.
     """
     if torch.device(device).type != "cpu":
-        model = copy.deepcopy(model).to(device)
+        model = copied(model).to(device)
         inputs = _moved(inputs, device)
     once = measure_latency(model, inputs, warmup=1, repeats=1).median_ms
     repeats = int(min(50, max(3, _SECONDS * 1e3 / max(once, 1e-3))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -23,6 +24,12 @@ from ..models.quantizers import (
 )
 from ..registry import MODELS
 from .steps import Steps
+
+# What models raise that have no tensor mode.
+_REFUSALS = (
+    *(NotImplementedError, AssertionError, AttributeError, LookupError),
+    *(RuntimeError, TypeError, ValueError),
+)
 
 Method = str | Mapping[str, Any] | PostTrainingMethod
 
@@ -116,6 +123,22 @@ def run_batch(model: nn.Module, batch: Any) -> Any:
         return model.val_step(batch)
     device, _ = device_and_dtype(model)
     return call_model(model, map_tensors(batch, lambda tensor: tensor.to(device)))
+
+
+def raw_outputs(model: nn.Module, batch: Any) -> Any:
+    """Return what a model computes from a calibration batch, before it is decoded.
+
+    Args:
+        model: As for :func:`run_batch`. A model of mmengine runs in ``tensor`` mode, or
+            is validated if it has no such mode.
+        batch: As there.
+    """
+    of_loader = isinstance(batch, (Mapping, list, tuple)) and "mode" not in batch
+    if isinstance(model, BaseModel) and of_loader:
+        data = model.data_preprocessor(batch, False)
+        with suppress(*_REFUSALS):
+            return model._run_forward(data, mode="tensor")
+    return run_batch(model, batch)
 
 
 def image_size(model: BaseModel, batch: Any) -> tuple[int, int] | None:

@@ -16,6 +16,7 @@ from mmengine.model import BaseModel
 from rich.console import Console
 from torch import nn
 
+from ..core.copying import copied
 from ..core.files import file_set, write_json
 from ..core.graph import example_inputs
 from ..models.algorithms import Quantize
@@ -35,6 +36,7 @@ from .post_training import (
     built_methods,
     chosen_bits,
     post_training_,
+    raw_outputs,
     run_batch,
 )
 from .prune_source import PruneSource, config_stem, default_folder
@@ -129,6 +131,7 @@ def quantize_config(
             source.warn_of_random_weights("the ranges are those of a random model.")
             size = source.image_size(image_size)
             settings["image_size"] = list(size)
+            original = copied(source.model).to(get_device())
             model = _prepared(source.model, settings)
         with steps.step("Reading calibration images"):
             data = run_config(cfg)
@@ -141,7 +144,11 @@ def quantize_config(
         if chosen is not None:
             settings = with_bits(settings, chosen.bits)
         with steps.step("Comparing layers"):
-            found = quant_report(model.architecture, quantizer, batches[0], run_batch)
+            found = quant_report(
+                *(model.architecture, quantizer, batches[0], run_batch),
+                original=original,
+                outputs=raw_outputs,
+            )
         model.cpu()
         origin = {
             "config": str(cfg.filename or ""),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from ..core.copying import copied
 from ..core.forward import device_and_dtype, map_tensors
 from ..models.algorithms import Quantize
 from ..models.quantizers import (
@@ -29,6 +29,7 @@ from .post_training import (
     chosen_bits,
     image_size,
     post_training_,
+    raw_outputs,
     run_batch,
 )
 
@@ -117,10 +118,17 @@ def quantize(
         edges=edges,
     )
     batches = _listed(calibration_batches)
-    prepared = _prepared(copy.deepcopy(model), settings, batches[0])
+    prepared = _prepared(copied(model), settings, batches[0])
     quantizer, architecture = prepared.quantizer, prepared.architecture
     errors = post_training_(architecture, quantizer, batches, built, run)
-    report = quant_report(architecture, quantizer, batches[0], run or run_batch)
+    report = quant_report(
+        architecture,
+        quantizer,
+        batches[0],
+        run or run_batch,
+        original=model,
+        outputs=run or raw_outputs,
+    )
     return Quantized(prepared, quantizer, report, errors, chosen_bits(built))
 
 

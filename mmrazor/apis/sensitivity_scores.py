@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
+from ..core.copying import copied
 from ..core.graph import ChannelGraph, ChannelGroup, checked_slimming
 from ..models.pruners import Importance
 from ..models.pruners.ranking import top_units
@@ -70,7 +70,7 @@ class Scores:
 
     def evaluate_whole(self, advance: Advance) -> None:
         """Evaluate the model with nothing pruned."""
-        model = copy.deepcopy(self.graph.model)
+        model = copied(self.graph.model)
         self.state.keep_dense(self._metrics(model, advance))
 
     def evaluate(

@@ -16,6 +16,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from ..core.copying import copied
 from ..core.forward import as_in_training
 from ..core.graph.training import training_inputs
 
@@ -73,7 +74,7 @@ def training_trial(model: nn.Module, inputs: Any) -> tuple[Trial | None, str]:
 
 
 def _train_once(inputs: Mapping[str, Any], model: nn.Module) -> None:
-    trained: Any = copy.deepcopy(model)
+    trained: Any = copied(model)
     with torch.random.fork_rng([]), training_mode(trained):
         torch.manual_seed(0)
         losses = trained(**copy.deepcopy(dict(inputs)))

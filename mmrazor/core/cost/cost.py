@@ -99,6 +99,27 @@ def count_cost(model: nn.Module, inputs: Any, recorded: OpTrace | None = None) -
     return Cost(modules[""].macs, modules[""].params, dict(counter.uncounted), modules)
 
 
+def counted(function: Callable[[], Any]) -> tuple[Any, int, tuple[str, ...]]:
+    """Call a function and count what it multiplies.
+
+    Args:
+        function: Runs with the modes of the caller.
+
+    Returns:
+        What it returns, its multiply-accumulates, and the names of the operations that
+        may multiply too but have no formula.
+
+    Example:
+        >>> x = torch.zeros(2, 4)
+        >>> counted(lambda: torch.einsum("ij,kj->ik", x, x))[1:]
+        (16, ())
+    """
+    counter = _CountingMode()
+    with counter:
+        result = function()
+    return result, counter.macs.total(), tuple(counter.uncounted)
+
+
 def _run_counted(model: nn.Module, inputs: Any, counter: _CountingMode) -> None:
     with ExitStack() as stack:
         stack.enter_context(evaluating(model))

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..copying import copied
 from .attention import PrunedMultiheadAttention
-from .copying import copied
 from .cuts import Cuts
 from .names import tensor_named
 
@@ -33,10 +33,6 @@ def slim(model: nn.Module, cuts: Cuts) -> nn.Module:
         Linear(in_features=4, out_features=1, bias=True)
     """
     memo: dict[int, Any] = {}
-    for module in model.modules():
-        for value in (*vars(module).values(), *module._buffers.values()):
-            if isinstance(value, Tensor) and not value.is_leaf:  # computed anew later
-                memo[id(value)] = value.detach().clone()
     for name, tensor in sliced_tensors(model, cuts).items():
         memo[id(_tensor(model, name))] = tensor
     return _finish_(copied(model, memo), cuts)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
 
+from ...core.copying import copied
 from ...core.space import SearchSpace
 from ..mutables import Mutable
 
@@ -56,9 +56,9 @@ def fixed_copy(
         ValueError: If the values do not fit.
     """
     mutables = mutables_of(model)
-    # deepcopy takes what stands in its memo in place of a copy.
+    # What stands in the memo is taken in place of a copy.
     memo: dict[int, Any] = {}
     with selecting(space_of(mutables), values):
         for mutable in reversed(mutables.values()):
-            memo[id(mutable)] = copy.deepcopy(mutable.fix(), memo)
-        return copy.deepcopy(model, memo), memo
+            memo[id(mutable)] = copied(mutable.fix(), memo)
+        return copied(model, memo), memo

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...core.copying import copied
 from ...core.forward import as_in_training, call_model
 from ...core.graph import ChannelGraph, channel_graph, checked_slimming
 from ...core.graph.belongs import misfits
@@ -177,7 +178,7 @@ def loss_trial(graph: ChannelGraph, inputs: Any) -> Callable[[nn.Module], None] 
             call_model(model, copy.deepcopy(given))
 
     try:
-        run(copy.deepcopy(graph.model))  # a loss may keep something of what it sees
+        run(copied(graph.model))  # a loss may keep something of what it sees
     except Exception:  # noqa: BLE001 - user code may raise anything
         return None
     return run

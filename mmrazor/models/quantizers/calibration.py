@@ -11,7 +11,9 @@ from mmengine.logging import print_log
 from torch import nn
 
 from ...core.forward import call_model, evaluating
+from .parameter_use import listed
 from .quantizer import Quantizer
+from .skipped_norms import SkippedNorms
 from .steps import QuantizedRunError
 
 _PARTS = ("weights", "activations")
@@ -32,7 +34,8 @@ def calibrate_(
     """Find the ranges on data in float, and quantize from then on.
 
     What the data never reach stays in float, with a warning that names it; another one
-    names activations whose settings have no integers for what they are below 0.
+    names activations whose settings have no integers for what they are below 0, and one
+    more batch norms that were folded into layers and that some data do not go through.
 
     Args:
         model: The model.
@@ -49,7 +52,8 @@ def calibrate_(
     """
     quantizer.mode_(observing=True, quantizing=False)
     number = 0
-    with evaluating(model):
+    skips = SkippedNorms(quantizer.pairs())
+    with evaluating(model), skips.counting(model):
         for number, batch in enumerate(batches, 1):
             try:
                 run(model, batch)
@@ -57,6 +61,7 @@ def calibrate_(
                 broken = isinstance(err, RuntimeError)
                 kind = QuantizedRunError if broken else CalibrationError
                 raise kind(f"Calibration stopped in batch {number}: {err}") from err
+            skips.check(number)
             if number == 1:
                 _end_(quantizer, "weights", forget)  # they do not change
             advance()
@@ -65,6 +70,7 @@ def calibrate_(
             "There is nothing to calibrate on: the batches are empty. Give some tens "
             "of images such as the model will see."
         )
+    _tell_skipped_(quantizer, skips.found)
     cut_off = _cut_off(quantizer)
     for part in _PARTS:
         _end_(quantizer, part, forget)
@@ -82,6 +88,21 @@ def calibrate_(
             f"{', '.join(map(str, sites))}."
         )
     quantizer.mode_(observing=False, quantizing=True)
+
+
+def _tell_skipped_(quantizer: Quantizer, found: dict[tuple[str, str], str]) -> None:
+    """Keep the norms that data skip; name those that are folded already."""
+    if not found:
+        return
+    quantizer.keep_norms_(found)
+    lines = (
+        f"'{norm}' behind '{layer}' ({why})" for (layer, norm), why in found.items()
+    )
+    _warn(
+        "Some data skip batch norms that other data go through: "
+        f"{listed(lines)}. A norm that is folded into its layer is applied to them all "
+        "the same. Leave such a layer in float: ignore=[...]."
+    )
 
 
 def _warn(text: str) -> None:

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from ...core.cost.cost import counted
 from ...core.forward import call_model
+from ...core.graph.extension_ops import extension_calls
 from ...core.graph.trace import running_plain, tensors_in
-from .functions import num_macs
+from .functions import READS, num_macs
 from .sites import Site, SiteMode, flat_tensors
 
 
@@ -32,6 +35,9 @@ class Call:
         args: Positional arguments.
         kwargs: Keyword arguments.
         macs: Multiply-accumulates.
+        uncounted: Operations inside it that may multiply too, but have no count.
+        label: What reports call the place of a call that multiplies and has no kind.
+        is_view: Whether it returns what it is given, seen in another way.
     """
 
     site: Site
@@ -41,6 +47,9 @@ class Call:
     args: tuple = field(repr=False)
     kwargs: dict = field(repr=False)
     macs: int = 0
+    uncounted: tuple[str, ...] = ()
+    label: Site | None = None
+    is_view: bool = False
 
     @property
     def kind(self) -> str:
@@ -57,6 +66,7 @@ class Flow:
         names: Of the values that are parameters or buffers.
         floats: Numbers of the values that hold floating-point numbers.
         results: Numbers of the values that the model returned.
+        returned: The tensors that the model returned.
         makers: By value, the call that returned it.
         users: By value, the calls that were given it, and at which place.
     """
@@ -67,6 +77,7 @@ class Flow:
     results: frozenset[int]
     makers: dict[int, Call]
     users: dict[int, list[tuple[Call, int]]]
+    returned: tuple[Tensor, ...] = ()
 
     def sole_user(self, value: int) -> Call | None:
         """Return the one call that uses a value and nobody else, if there is."""
@@ -97,9 +108,11 @@ def flow_of(
         '1:clamp'
     """
     mode = _FlowMode(model)
-    with running_plain(model), mode.following():
+    heard = extension_calls(mode.extension_called)
+    with running_plain(model), heard, mode.following():
         output = run(model, inputs)
-    results = frozenset(mode.number(tensor) for tensor in tensors_in(output))
+    returned = tuple(tensors_in(output))
+    results = frozenset(mode.number(tensor) for tensor in returned)
     makers: dict[int, Call] = {}
     users: defaultdict[int, list[tuple[Call, int]]] = defaultdict(list)
     for call in mode.calls:
@@ -113,6 +126,7 @@ def flow_of(
         results,
         makers,
         dict(users),
+        returned,
     )
 
 
@@ -135,23 +149,58 @@ class _FlowMode(SiteMode):
         given = flat_tensors(args, kwargs)
         inputs = tuple([self.number(tensor) for tensor in given])
         version = given[0]._version if given else 0
-        result = func(*args, **kwargs)
+        unseen, macs, uncounted = site.kind == self.unknown, 0, ()
+        if unseen:
+            result, macs, uncounted = counted(lambda: func(*args, **kwargs))
+        else:
+            result = func(*args, **kwargs)
         in_place = bool(given) and result is given[0]
         if in_place and given[0]._version == version:
             return result  # as contiguous() and to() often do: nothing
         if in_place:
             result = given[0].view_as(given[0])
         outputs = list(_tensors(result))
-        if getattr(func, "__name__", "") == "__setitem__":
+        name = getattr(func, "__name__", "")
+        if name == "__setitem__":
             outputs = given[:1]
-        if not outputs:
+        if not outputs and not (given and name in READS):
             return result
-        macs = num_macs(site.kind, given, outputs[0])
+        if outputs and not unseen:
+            macs = num_macs(site.kind, given, outputs[0])
         made = tuple([self._new(tensor) for tensor in outputs])
         if in_place:
             self._changed[id(given[0])] = made[0], site.module
-        self.calls.append(Call(site, inputs, made, func, args, kwargs, macs))
+        written = bool(given) and given[0]._version != version
+        self.calls.append(
+            Call(
+                *(site, inputs, made, func, args, kwargs, macs, uncounted),
+                label=self._label(name) if unseen and (uncounted or macs) else None,
+                is_view=not written and _are_views(outputs, given),
+            )
+        )
         return result
+
+    def extension_called(
+        self, name: str, args: tuple, kwargs: dict, result: Any
+    ) -> None:
+        """Take note of a call of a compiled operator, which torch does not see."""
+        forward = self._stack[-1]
+        site = Site(forward.module, "other", forward.calls["other"])
+        forward.calls["other"] += 1
+        given = flat_tensors(args, kwargs)
+        inputs = tuple([self.number(tensor) for tensor in given])
+        made = tuple([self._new(tensor) for tensor in _tensors(result)])
+        label = self._label(name.rpartition("::")[2])
+        self.calls.append(
+            Call(site, inputs, made, _read, args, kwargs, 0, (name,), label)
+        )
+
+    def _label(self, name: str) -> Site:
+        """Return a place that is named after what is called there."""
+        forward, name = self._stack[-1], name.strip("_")
+        site = Site(forward.module, name, forward.calls[name])
+        forward.calls[name] += 1
+        return site
 
     def number(self, tensor: Tensor) -> int:
         """Return the number of the value that a tensor has now."""
@@ -159,7 +208,10 @@ class _FlowMode(SiteMode):
         if value is not None:  # read behind an operation in place
             number = self._new(tensor)
             site = Site(module, "other", -1)
-            self.calls.append(Call(site, (value,), (number,), _read, (tensor,), {}))
+            read = Call(
+                *(site, (value,), (number,), _read, (tensor,), {}), is_view=True
+            )
+            self.calls.append(read)
             return number
         known = self._numbers.get(id(tensor))
         return self._new(tensor) if known is None else known
@@ -174,6 +226,26 @@ class _FlowMode(SiteMode):
 
 def _read(tensor: Tensor) -> Tensor:
     return tensor
+
+
+def _are_views(outputs: list[Tensor], given: list[Tensor]) -> bool:
+    """Tell whether all that a call returned are elements that it was given."""
+    places = {place for tensor in given if (place := storage_of(tensor))}
+    return bool(outputs) and all(storage_of(tensor) in places for tensor in outputs)
+
+
+def storage_of(tensor: Tensor) -> int:
+    """Return where the elements of a tensor begin, 0 if they are nowhere.
+
+    Example:
+        >>> import torch
+        >>> x = torch.zeros(2, 3)
+        >>> storage_of(x) == storage_of(x.t()[1]) != storage_of(x + 1)
+        True
+    """
+    if tensor.layout != torch.strided or not tensor.numel():
+        return 0
+    return tensor.untyped_storage().data_ptr()
 
 
 def _tensors(result: Any) -> Iterator[Tensor]:

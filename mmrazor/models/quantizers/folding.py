@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .flow import Call, Flow
 from .functions import WEIGHTED
+from .parameter_use import ParameterUse, listed
 from .sites import Site
 
 _FORWARDS = {
@@ -46,8 +47,29 @@ class Fold:
         return factor
 
 
+@dataclass(frozen=True)
+class Foldable:
+    """The batch norms behind layers of a model.
+
+    Args:
+        folds: Those that are part of the layer before them.
+        kept: By site, why another one is not.
+    """
+
+    folds: list[Fold]
+    kept: dict[Site, str]
+
+
 def folds_of(model: nn.Module, flow: Flow) -> list[Fold]:
-    """Return the batch norms that can be folded.
+    """Return the batch norms that can be folded; see :func:`foldable`."""
+    return foldable(model, flow).folds
+
+
+def foldable(model: nn.Module, flow: Flow) -> Foldable:
+    """Return the batch norms that can be folded, and why others cannot.
+
+    A norm changes the weight and the bias of the layer before it: nobody else may read
+    them, nor what the layer makes, nor what the norm itself holds.
 
     Args:
         model: The model.
@@ -55,22 +77,38 @@ def folds_of(model: nn.Module, flow: Flow) -> list[Fold]:
     """
     layers = Counter(call.site.module for call in flow.calls if call.kind in WEIGHTED)
     norms = Counter(call.site.module for call in flow.calls if call.kind == "norm")
-    together: Counter[Fold] = Counter()
+    together: defaultdict[Fold, list[Call]] = defaultdict(list)
+    kept: dict[Site, str] = {}
     for call in flow.calls:
         maker = flow.makers.get(call.inputs[0]) if call.kind == "norm" else None
         if maker is None or maker.kind not in WEIGHTED:
             continue
         if maker.kind == "linear" and call.args[0].dim() != 2:
             continue  # the norm's channels are not the layer's
-        alone = flow.sole_user(call.inputs[0]) is call
-        if alone and _is_layer(model, maker, flow) and _is_norm(model, call, flow):
-            together[Fold(maker.site, call.site)] += 1
-    # A head that all levels share calls both several times, each time together.
-    return [
-        fold
-        for fold, times in together.items()
-        if layers[fold.layer.module] == norms[fold.norm.module] == times
-    ]
+        reason = _reason_apart(model, maker, call, flow)
+        if reason:
+            kept.setdefault(call.site, reason)
+        else:
+            together[Fold(maker.site, call.site)].append(maker)
+    use = ParameterUse(model, flow) if together else None
+    folds = []
+    for fold, makers in together.items():
+        layer, norm = fold.layer.module, fold.norm.module
+        # A head that all levels share calls both several times, each time together.
+        if not layers[layer] == norms[norm] == len(makers):
+            kept.setdefault(
+                fold.norm,
+                f"the norm is called {norms[norm]} times, '{layer}' {layers[layer]} "
+                f"times, and {len(makers)} times one behind the other",
+            )
+        elif fold.norm not in kept:
+            assert use is not None
+            reason = _reason_tied(model, fold, makers, use)
+            if reason:
+                kept[fold.norm] = reason
+            else:
+                folds.append(fold)
+    return Foldable([fold for fold in folds if fold.norm not in kept], kept)
 
 
 def fold_(model: nn.Module, folds: list[Fold]) -> None:
@@ -102,7 +140,30 @@ def fold_(model: nn.Module, folds: list[Fold]) -> None:
         else:
             with torch.no_grad():
                 bias.copy_(new)
-        model.set_submodule(fold.norm.module, nn.Identity())
+        _replace_(model, norm, nn.Identity())
+        _make_idle_(norm)
+
+
+def _replace_(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put a module wherever another one is held: several parents may share it."""
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if child is old:
+                parent._modules[name] = new
+
+
+def _make_idle_(norm: Any) -> None:
+    """Let a norm return what it is given, for what holds it otherwise than torch does.
+
+    Its tensors are replaced, not changed: others may hold them too.
+    """
+    mean, variance = norm.running_mean, norm.running_var
+    norm.running_mean = torch.zeros_like(mean)
+    norm.running_var = torch.full_like(variance, 1 - norm.eps)
+    if getattr(norm, "weight", None) is not None:
+        norm.weight = nn.Parameter(torch.ones_like(norm.weight))
+    if getattr(norm, "bias", None) is not None:
+        norm.bias = nn.Parameter(torch.zeros_like(norm.bias))
 
 
 def along(values: Tensor, axis: int, like: Tensor) -> Tensor:
@@ -115,6 +176,55 @@ def along(values: Tensor, axis: int, like: Tensor) -> Tensor:
     shape = [1] * like.dim()
     shape[axis] = -1
     return values.reshape(shape)
+
+
+def _reason_apart(model: nn.Module, maker: Call, call: Call, flow: Flow) -> str:
+    """Return why a norm is not part of what made its input, empty if it may be."""
+    value = call.inputs[0]
+    readers = [user for user, _ in flow.users.get(value, []) if user is not call]
+    if readers:
+        sites = dict.fromkeys(f"'{one.label or one.site}'" for one in readers)
+        return f"what '{maker.site}' makes is also read by {listed(sites)}"
+    if value in flow.results:
+        return f"what '{maker.site}' makes is also a result of the model"
+    if not _is_layer(model, maker, flow):
+        return f"'{maker.site}' is not the forward of a layer with a weight of its own"
+    if not _is_norm(model, call, flow):
+        return "it is not the forward of a norm with statistics of its own"
+    return ""
+
+
+def _reason_tied(
+    model: nn.Module, fold: Fold, makers: list[Call], use: ParameterUse
+) -> str:
+    """Return who else reads what a fold would change, empty if nobody does."""
+    own, places = {id(call) for call in makers}, {"weight": 1, "bias": 2}
+    layer: Any = model.get_submodule(fold.layer.module)
+    for name, place in places.items():
+        tensor = getattr(layer, name, None)
+        if tensor is None:
+            continue
+        others = use.others(
+            tensor,
+            lambda call, at, place=place: id(call) in own and at == place,
+            {fold.layer.module},
+        )
+        if others:
+            return f"the {name} of '{fold.layer}' is also read by {listed(others)}"
+    norm: Any = model.get_submodule(fold.norm.module)
+    for tensor in (*norm._parameters.values(), *norm._buffers.values()):
+        if tensor is None:
+            continue
+        # Another norm may hold it as well: it keeps what it has.
+        holders = set(use.holders(tensor))
+        others = use.others(
+            tensor,
+            lambda call, _, holders=holders: call.site.module in holders,
+            holders,
+        )
+        if others:
+            return f"what '{fold.norm}' holds is also read by {listed(others)}"
+    return ""
 
 
 def _is_layer(model: nn.Module, call: Call, flow: Flow) -> bool:

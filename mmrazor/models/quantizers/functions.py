@@ -18,6 +18,11 @@ WEIGHTED = frozenset({"conv", "conv_transpose", "linear"})
 MOVES = frozenset({"move", "max_pool"})
 #: What a runtime computes within the operation before it.
 FUSED = frozenset({"norm", "clamp"})
+#: Names of functions that read elements of a tensor and return none.
+READS = frozenset(
+    {"item", "tolist", "numpy", "equal", "allclose", "is_nonzero", "__array__"}
+    | {"__bool__", "__int__", "__index__", "__float__", "__complex__", "__contains__"}
+)
 
 _NAMES = {
     "conv": "conv1d conv2d conv3d",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,31 +14,38 @@ from torch import Tensor, nn
 
 from .folding import Fold, along
 
+_OF_NORM = ("running_mean", "running_var", "weight", "bias", "num_batches_tracked")
+
 
 @dataclass(frozen=True)
 class Folded:
     """A batch norm that was folded.
 
     Args:
-        layer: Name of the layer that it went into.
-        norm: Its own name.
+        layers: Names of the layer that it went into: several parents may share it.
+        norms: Its own names.
         eps: Its smallest variance.
         axis: Of the layer's output channels.
     """
 
-    layer: str
-    norm: str
+    layers: tuple[str, ...]
+    norms: tuple[str, ...]
     eps: float
     axis: int
 
 
 def norms_of(model: nn.Module, folds: Iterable[Fold]) -> list[Folded]:
     """Return what is left to know of batch norms that will be folded."""
+    names: defaultdict[nn.Module, list[str]] = defaultdict(list)
+    for name, module in model.named_modules(remove_duplicate=False):
+        names[module].append(name)
     found = []
     for fold in folds:
+        layer: Any = model.get_submodule(fold.layer.module)
         norm: Any = model.get_submodule(fold.norm.module)
         axis = 1 if fold.layer.kind == "conv_transpose" else 0
-        found.append(Folded(fold.layer.module, fold.norm.module, norm.eps, axis))
+        both = tuple(names[layer]), tuple(names[norm])
+        found.append(Folded(*both, norm.eps, axis))
     return found
 
 
@@ -51,17 +59,29 @@ class FoldInState:
 
     def __init__(self, name: str, folded: Iterable[Folded]) -> None:
         self.lead = f"{name}." if name else ""
-        self.folded = [one for one in folded if one.norm.startswith(self.lead)]
+        self.folded = [
+            one
+            for one in folded
+            if any(norm.startswith(self.lead) for norm in one.norms)
+        ]
 
     def __call__(
         self, state: MutableMapping[str, Tensor], prefix: str, *_: Any
     ) -> None:
         """Change the state if it is that of a model with batch norms."""
         for one in self.folded:
-            layer = prefix + one.layer.removeprefix(self.lead)
-            norm = prefix + one.norm.removeprefix(self.lead)
-            if f"{norm}.running_var" in state and f"{layer}.weight" in state:
-                _fold_in_state_(state, layer, norm, one)
+            layers, norms = (
+                [
+                    prefix + name.removeprefix(self.lead)
+                    for name in names
+                    if name.startswith(self.lead)
+                ]
+                for names in (one.layers, one.norms)
+            )
+            layers = [name for name in layers if f"{name}.weight" in state]
+            norms = [name for name in norms if f"{name}.running_var" in state]
+            if layers and norms:
+                _fold_in_state_(state, layers, norms, one)
 
 
 def accept_float_weights_(model: nn.Module, folded: list[Folded]) -> None:
@@ -87,8 +107,8 @@ def accept_float_weights_(model: nn.Module, folded: list[Folded]) -> None:
         True
     """
     names = {""}
-    for one in folded:
-        parts = one.norm.split(".")
+    for norm in (norm for one in folded for norm in one.norms):
+        parts = norm.split(".")
         names |= {".".join(parts[:i]) for i in range(1, len(parts))}
     for name in sorted(names):
         hook = FoldInState(name, folded)
@@ -118,14 +138,21 @@ def _key(name: str, prefix: str) -> str | None:
 
 
 def _fold_in_state_(
-    state: MutableMapping[str, Tensor], layer: str, norm: str, one: Folded
+    state: MutableMapping[str, Tensor],
+    layers: list[str],
+    norms: list[str],
+    one: Folded,
 ) -> None:
-    mean, variance = state.pop(f"{norm}.running_mean"), state.pop(f"{norm}.running_var")
-    scale, shift = state.pop(f"{norm}.weight", None), state.pop(f"{norm}.bias", None)
-    state.pop(f"{norm}.num_batches_tracked", None)
-    weight = state[f"{layer}.weight"]
-    deviation = torch.sqrt(variance + one.eps)
-    factor = (1 if scale is None else scale) / deviation
-    bias = (state.get(f"{layer}.bias", torch.zeros_like(mean)) - mean) * factor
-    state[f"{layer}.weight"] = weight * along(factor, one.axis, weight)
-    state[f"{layer}.bias"] = bias if shift is None else bias + shift
+    """Fold a norm into its layer, under all names that they have in a state dict."""
+    found = [
+        {key: state.pop(f"{norm}.{key}", None) for key in _OF_NORM} for norm in norms
+    ]
+    mean, variance, scale, shift, _ = found[0].values()
+    assert mean is not None
+    assert variance is not None
+    factor = (1 if scale is None else scale) / torch.sqrt(variance + one.eps)
+    for layer in layers:
+        weight = state[f"{layer}.weight"]
+        bias = (state.get(f"{layer}.bias", torch.zeros_like(mean)) - mean) * factor
+        state[f"{layer}.weight"] = weight * along(factor, one.axis, weight)
+        state[f"{layer}.bias"] = bias if shift is None else bias + shift

@@ -45,9 +45,12 @@ class _Placing:
 
     def done(self) -> Places:
         for call in self.flow.calls:
-            if call.macs:
+            if call.macs or call.uncounted:
+                site = call.label or call.site
                 macs = self.places.macs
-                macs[call.site] = macs.get(call.site, 0) + call.macs
+                macs[site] = macs.get(site, 0) + call.macs
+            if call.label is not None:
+                self.places.left_alone.setdefault(site, _why_float(call, self.backend))
             if call.kind not in self.backend.kinds:
                 if call.kind in WEIGHTED:
                     self._leave(call, f"{self.backend.name} takes no {call.kind}")
@@ -127,7 +130,7 @@ class _Placing:
         return {site: source for site, source in found.items() if source is not None}
 
     def _last(self) -> set[Site]:
-        calls = [call for call in self.flow.calls if call.macs]
+        calls = [call for call in self.flow.calls if call.macs and call.label is None]
         ends = [call for call in calls if self.used.isdisjoint(call.outputs)]
         return {c.site for c in ends if not self.moving.isdisjoint(c.inputs)}
 
@@ -153,6 +156,14 @@ class _Placing:
                 self.places.outputs[maker.site] = name
             elif (call.site, place) in self.places.inputs:
                 self.places.inputs[call.site, place] = name
+
+
+def _why_float(call: Call, backend: Backend) -> str:
+    """Return why a call that multiplies and has no kind stays in float."""
+    reason = f"{backend.name} takes no {call.label.kind if call.label else call.kind}"
+    if call.uncounted:
+        reason += f"; not counted: {', '.join(call.uncounted)}"
+    return reason
 
 
 def is_in(module: str, name: str) -> bool:

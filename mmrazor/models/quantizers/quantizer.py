@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ...core.graph import example_inputs
@@ -18,9 +20,10 @@ from ...registry import MODELS
 from .attention import open_attention_
 from .backends import backend_named
 from .base import BaseFakeQuantize
-from .flow import flow_of
-from .folding import Fold, fold_, folds_of
+from .flow import Flow, flow_of
+from .folding import Fold, fold_, foldable
 from .loading import accept_float_weights_, norms_of
+from .parameter_use import ParameterUse, listed
 from .parts import Parts
 from .placement import check_names, edges_of, places_of
 from .places import (
@@ -65,6 +68,9 @@ class Quantizer(Parts):
             default as in :func:`~mmrazor.example_inputs`.
 
     Attributes:
+        kept_norms: By site, why a batch norm behind a layer is not folded into it.
+        folded: Names of the layers and of the batch norms that were folded into them.
+        skipped_norms: By name, on which data a norm that is folded would not have run.
         originals: By name, what parameters were in float before a post-training method
             changed them; not part of the state.
 
@@ -93,6 +99,9 @@ class Quantizer(Parts):
         self.image_size = None if image_size is None else tuple(image_size)
         self.places = Places()
         self.folds: list[Fold] = []
+        self.kept_norms: dict[Site, str] = {}
+        self.folded: list[tuple[str, str]] = []
+        self.skipped_norms: dict[str, str] = {}
         self.originals: dict[str, Tensor] = {}
         self._steps: dict[Site, Step] = {}
         self._runs: list[Any] = []
@@ -129,11 +138,13 @@ class Quantizer(Parts):
         places = places_of(flow, self.backend, self.ignore)
         if not places.weights:
             raise NothingQuantizedError(nothing_quantized(model, places))
-        self.folds = folds_of(model, flow)
+        found = foldable(model, flow)
+        self.folds, self.kept_norms = found.folds, found.kept
         if self.folds_at_once and self.folds:
             self.fold_(model)
             flow = flow_of(model, inputs)
             places = places_of(flow, self.backend, self.ignore)
+        places.kept_floats = _read_in_float(model, flow, places)
         self.places = places
         check_sites(places, self.recipe.site_names())
         weights, activations = self.recipe.quantizers(self.places, edges_of(flow))
@@ -144,11 +155,20 @@ class Quantizer(Parts):
         model.register_forward_hook(self._leave, always_call=True)
         reference = next(model.parameters())
         self.to(reference.device)
+        if self.kept_norms:
+            reasons = (f"'{site}': {why}" for site, why in self.kept_norms.items())
+            print_log(
+                "Batch norms that are not folded into the layers before them, and run "
+                f"in float: {listed(reasons)}. The report lists them.",
+                logger="current",
+                level=logging.WARNING,
+            )
 
     def fold_(self, model: nn.Module) -> None:
         """Fold the batch norms that are not folded yet."""
         folded = norms_of(model, self.folds)
         fold_(model, self.folds)
+        self.folded += [(f.layer.module, f.norm.module) for f in self.folds]
         accept_float_weights_(model, folded)
         for fold in self.folds:
             rename_output_(self.places, fold.norm, fold.layer)
@@ -157,6 +177,27 @@ class Quantizer(Parts):
                 self.activations[new] = self.activations.pop(old)
         self.folds = []
         self._steps = self.steps()
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return the layers and norms that are folded or will be, by their names."""
+        return [*self.folded, *((f.layer.module, f.norm.module) for f in self.folds)]
+
+    def keep_norms_(self, found: Mapping[tuple[str, str], str]) -> None:
+        """Take note of norms that some data skip; those not folded yet will not be.
+
+        Args:
+            found: By names of a layer and its norm, when the norm was skipped.
+        """
+        for (layer, norm), why in found.items():
+            if (layer, norm) in self.folded:
+                self.skipped_norms[norm] = f"it is folded into '{layer}', and {why}"
+        kept = [f for f in self.folds if (f.layer.module, f.norm.module) in found]
+        for fold in kept:
+            why = found[fold.layer.module, fold.norm.module]
+            self.kept_norms[fold.norm] = f"some data skip it: {why}"
+            self.folds.remove(fold)
+        if kept:
+            self._steps = self.steps()
 
     def fix_(self) -> None:
         """Keep of each quantizer the bit-width that is selected now."""
@@ -219,6 +260,21 @@ class Quantizer(Parts):
     def _leave(self, model: nn.Module, *_: Any) -> None:
         if self._runs:  # else it was refused before it began
             self._runs.pop().__exit__(None, None, None)
+
+
+def _read_in_float(model: nn.Module, flow: Flow, places: Places) -> set[str]:
+    """Return the parameters of quantized weights that calls in float read too."""
+    use = ParameterUse(model, flow)
+    names = {one.parameter or "" for one in places.weights.values()}
+    return {
+        name
+        for name, parameter in model.named_parameters()
+        if name in names
+        and any(
+            call.site not in places.weights or place != 1
+            for call, place in use.reads(parameter)
+        )
+    }
 
 
 def quantizer_of(model: nn.Module) -> Quantizer | None:

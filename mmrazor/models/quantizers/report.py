@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
+from rich.text import Text
 from torch import nn
 
 from ...core.forward import call_model
@@ -16,9 +19,11 @@ from ...core.plain_table import PlainTable
 from .measures import sqnr_db
 from .originals import as_original
 from .outputs import outputs_at, same_lengths
+from .parameter_use import listed
 from .quantizer import Quantizer
 from .sites import Site
 from .stored_size import stored_size
+from .whole_model import whole_sqnr, whole_warning
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,13 @@ class QuantReport:
         backend: Name of the backend.
         layers: In the order of the run.
         float_bytes: Size of the parameters in float32.
-        quantized_bytes: Size of the parameters as they are now.
+        quantized_bytes: Size of the parameters as they are now; what calls in float
+            read too is kept in float.
+        sqnr_db: What the whole model returns against the original float model, before
+            anything was folded or changed, in decibels: of the output that differs
+            most. None if they were not compared.
+        kept_norms: By batch norm behind a layer that is not folded into it, why.
+        skipped_norms: By batch norm that is folded, on which data it would not run.
     """
 
     model: str
@@ -64,16 +75,38 @@ class QuantReport:
     layers: tuple[LayerReport, ...]
     float_bytes: int
     quantized_bytes: int
+    sqnr_db: float | None = None
+    kept_norms: Mapping[str, str] = field(default_factory=dict)
+    skipped_norms: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with the whole model, with what to do; empty if nothing is."""
+        ratios = (layer.sqnr_db for layer in self.layers)
+        whole = None if self.sqnr_db is None else whole_warning(self.sqnr_db, ratios)
+        skipped = (
+            f"Batch norm '{norm}' changes data that skip it in the float model: {why}. "
+            "Leave its layer in float (ignore=[...])."
+            for norm, why in self.skipped_norms.items()
+        )
+        return (*filter(None, [whole]), *skipped)
 
     @property
     def quantized_share(self) -> float:
-        """Share of the multiply-accumulates that run in integers."""
+        """Share of the multiply-accumulates that run in integers.
+
+        What cannot be counted is listed with a reason, and is not in it.
+        """
         total = sum(layer.macs for layer in self.layers)
         return sum(la.macs for la in self.layers if not la.why_float) / max(total, 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data."""
-        return {**asdict(self), "quantized_share": self.quantized_share}
+        return {
+            **asdict(self),
+            "quantized_share": self.quantized_share,
+            "warnings": list(self.warnings),
+        }
 
     def table(self) -> PlainTable:
         """Return the report for a rich console."""
@@ -95,11 +128,19 @@ class QuantReport:
                 _text(layer.activation_scale, ".2e"),
                 _text(layer.sqnr_db, ".1f"),
             )
-        table.caption = (
+        lines = [
             f"{self.quantized_share:.1%} of the MACs quantized; parameters "
             f"{self.float_bytes / 2**20:.2f} MiB -> "
             f"{self.quantized_bytes / 2**20:.2f} MiB"
-        )
+        ]
+        if self.sqnr_db is not None:
+            lines.append(
+                f"whole model against the original float model: {self.sqnr_db:.1f} dB"
+            )
+        if self.kept_norms:
+            norms = (f"{norm} ({why})" for norm, why in self.kept_norms.items())
+            lines.append(f"batch norms that are not folded: {listed(norms)}")
+        table.caption = Text("\n".join([*lines, *self.warnings]))
         return table
 
 
@@ -108,14 +149,21 @@ def quant_report(
     quantizer: Quantizer,
     batch: Any = None,
     run: Callable[[nn.Module, Any], Any] = call_model,
+    original: nn.Module | None = None,
+    outputs: Callable[[nn.Module, Any], Any] | None = None,
 ) -> QuantReport:
     """Report on a model and its Quantizer.
+
+    A warning tells if the whole model is far from the original.
 
     Args:
         model: The model.
         quantizer: Prepared for it, and calibrated.
         batch: Where the outputs of the layers are compared on; None: they are not.
         run: Runs the model on the batch.
+        original: The float model, as it was before the Quantizer prepared it. The
+            outputs of the whole are compared with its outputs; None: they are not.
+        outputs: Runs either of them for that; default is ``run``.
     """
     ratios = {} if batch is None else layer_sqnr(model, quantizer, batch, run)
     layers = []
@@ -129,13 +177,22 @@ def quant_report(
     bits = {
         site: quantizer.step_at(site).weight.settings_now.bits for site in size.weights
     }
-    return QuantReport(
+    whole = None
+    if original is not None and batch is not None:
+        whole = whole_sqnr(original, model, batch, outputs or run)
+    report = QuantReport(
         type(model).__name__,
         quantizer.backend.name,
         tuple(layers),
         size.in_float,
         size.total(bits),
+        whole,
+        {f"{site}": why for site, why in quantizer.kept_norms.items()},
+        dict(quantizer.skipped_norms),
     )
+    for text in report.warnings:
+        print_log(text, logger="current", level=logging.WARNING)
+    return report
 
 
 def layer_sqnr(

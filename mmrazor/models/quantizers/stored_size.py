@@ -41,7 +41,7 @@ class StoredSize:
 
     Args:
         in_float: With every parameter as it is in the model.
-        rest: Those that no quantized weight is.
+        rest: Those that no quantized weight is, or that are read in float as well.
         weights: By site, the quantized weights; one that is shared stands at its first.
     """
 
@@ -75,7 +75,8 @@ def stored_size(model: nn.Module, quantizer: Quantizer) -> StoredSize:
         numel = min(weight.numel, left.get(name, 0))
         if numel:
             left[name] -= numel
-            rest -= numel * parameters[name].element_size()
+            if name not in quantizer.places.kept_floats:
+                rest -= numel * parameters[name].element_size()
             module: Any = quantizer.step_at(site).weight
             weights[site] = StoredWeight(numel, module.scale.numel())
     return StoredSize(in_float, rest, weights)

@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmrazor.models.quantizers.flow import flow_of
-from mmrazor.models.quantizers.folding import along, fold_, folds_of
+from mmrazor.models.quantizers.folding import along, fold_, foldable, folds_of
+from mmrazor.models.quantizers.loading import accept_float_weights_, norms_of
 from tests.models.quantizers.toys import conv, images, randomized
 
 PAIRS = {
@@ -158,3 +159,165 @@ def test_a_layer_of_another_class_is_folded_if_it_adds_a_bias(bias):
 def test_values_along_an_axis():
     values = torch.tensor([1.0, 2.0])
     assert along(values, 1, torch.zeros(3, 2, 5)).tolist() == [[[1.0], [2.0]]]
+
+
+def tie(layer, other, *names):
+    for name in names:
+        setattr(layer, name, getattr(other, name))
+    return layer
+
+
+def wide(**kwargs):
+    return conv(4, 4, **kwargs)
+
+
+class Aside(nn.Module):
+    """Holds a parameter in its own name, and does not run."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.table = weight
+
+
+first, second = wide(), wide()
+ROWS = torch.arange(2)
+TIED = {
+    "transposed": (
+        Parts(
+            lambda x, c, n: F.conv2d(n(c(x)), c.weight.transpose(0, 1)), wide(), bn()
+        ),
+        "the weight of 'parts.0:conv' is also read by ':conv'",
+    ),
+    "an attribute of the tensor": (
+        Parts(
+            lambda x, c, n: n(c(x)) + c.weight.mT.sum() + c.weight.data.sum(),
+            wide(),
+            bn(),
+        ),
+        "the weight of 'parts.0:conv' is also read by ':other.",
+    ),
+    "plain arithmetic": (
+        Parts(lambda x, c, n: n(c(x)) + c.bias.view(-1, 1, 1) * x, wide(), bn()),
+        "the bias of 'parts.0:conv' is also read by ':mul'",
+    ),
+    "a number": (
+        Parts(
+            lambda x, c, n: n(c(x)) * abs(c.weight[0, 0, 0, 0].item()),
+            wide(),
+            bn(),
+        ),
+        "the weight of 'parts.0:conv' is also read by ':other",
+    ),
+    "a list": (
+        Parts(lambda x, c, n: n(c(x)) * c.bias.tolist()[0], wide(), bn()),
+        "the bias of 'parts.0:conv' is also read by ':other",
+    ),
+    "an embedding": (
+        Parts(
+            lambda x, c, n: n(c(x[:, :, 0, 0])) + F.embedding(ROWS, c.weight),
+            nn.Linear(4, 4),
+            nn.BatchNorm1d(4),
+        ),
+        "the weight of 'parts.0:linear' is also read by ':other",
+    ),
+    "two layers with one weight": (
+        Parts(
+            lambda x, c, n, d: n(c(x)) + d(x),
+            *(first, bn(), tie(wide(), first, "weight")),
+        ),
+        "the weight of 'parts.0:conv' is also read by 'parts.2:conv'",
+    ),
+    "two layers with one bias and a norm each": (
+        Parts(
+            lambda x, c, n, d, m: n(c(x)) + m(d(x)),
+            *(second, bn(), tie(wide(), second, "bias"), bn()),
+        ),
+        "the bias of 'parts.0:conv' is also read by 'parts.2:conv'",
+    ),
+    "a result": (
+        Parts(lambda x, c, n: (n(c(x)), c.weight), wide(), bn()),
+        "also read by the caller, to whom the model returns it",
+    ),
+    "what does not run": (
+        Parts(lambda x, c, n, _: n(c(x)), first := wide(), bn(), Aside(first.weight)),
+        "also read by 'parts.2', which holds it too",
+    ),
+    "other parameters in the same memory": (
+        Parts(
+            lambda x, c, n, d: n(c(x)) + d(x),
+            *(second := wide(), bn(), wide()),
+        ),
+        "the weight of 'parts.0:conv' is also read by 'parts.2:conv'",
+    ),
+    "a norm whose statistics are read": (
+        Parts(lambda x, c, n: n(c(x)) * n.running_var.view(-1, 1, 1), wide(), bn()),
+        "what 'parts.1:norm' holds is also read by ':mul'",
+    ),
+    "a skipped norm": (
+        Parts(lambda x, c, n: n(y := c(x)) + y, wide(), bn()),
+        "what 'parts.0:conv' makes is also read by ':add'",
+    ),
+    "a norm behind some calls of a layer": (
+        Parts(lambda x, c, n: n(c(x)) + c(2 * x), wide(), bn()),
+        "the norm is called 1 times, 'parts.0' 2 times, and 1 times one behind",
+    ),
+}
+TIED["other parameters in the same memory"][0].parts[2].weight = nn.Parameter(
+    second.weight.data
+)
+
+
+@pytest.mark.parametrize("name", TIED)
+def test_what_others_read_is_not_changed_and_it_is_told(name):
+    model, reason = TIED[name]
+    randomized(model)
+    x = images(2, 4, 5, 5) if name != "an embedding" else images(2, 4, 1, 1)
+    found = foldable(model, flow_of(model, x))
+    assert found.folds == []
+    assert any(reason in why for why in found.kept.values()), found.kept
+
+
+def test_a_norm_may_share_its_factors_with_another_one():
+    model = Parts(
+        lambda x, c, n, d, m: m(d(n(c(x)).relu())),
+        *(conv(3, 4), bn(), conv(4, 4), bn()),
+    )
+    randomized(model)
+    model.parts[3].weight = model.parts[1].weight
+    wanted = model(images()).detach()
+    found = folds_of(model, flow_of(model, images()))
+    assert len(found) == 2
+    fold_(model, found[:1])
+    assert torch.allclose(model(images()), wanted, atol=1e-5)
+    fold_(model, found[1:])
+    assert torch.allclose(model(images()), wanted, atol=1e-5)
+
+
+class Alike(nn.Module):
+    """Two containers of the same layers, and a list that torch knows nothing of."""
+
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Sequential(wide(), bn())
+        self.two = nn.ModuleDict({"layer": self.one[0], "norm": self.one[1]})
+        self.norms = [self.one[1]]
+
+    def forward(self, x):
+        y = self.two["norm"](self.two["layer"](self.one(x)))
+        return self.norms[0](self.one[0](y))
+
+
+def test_a_norm_that_several_hold_is_folded_for_all_of_them():
+    model, x = randomized(Alike()), images(2, 4, 5, 5)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    wanted = model(x).detach()
+    folds = folds_of(model, flow_of(model, x))
+    assert len(folds) == 1
+    norms = norms_of(model, folds)
+    fold_(model, folds)
+    assert isinstance(model.two["norm"], nn.Identity)
+    assert torch.allclose(model(x), wanted, atol=1e-5)
+    accept_float_weights_(model, norms)
+    assert len(state) == 14  # each layer under both of its names
+    model.load_state_dict(state)
+    assert torch.allclose(model(x), wanted, atol=1e-5)

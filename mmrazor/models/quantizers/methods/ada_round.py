@@ -180,7 +180,8 @@ class _PairedRows:
     ) -> None:
         self.model, self.quantizer, self.layer, self.run = model, quantizer, layer, run
         self.weight = layer.weight(model)
-        only = len(layer.calls) == 1  # or else each site has activations of its own
+        # Several sites have activations of their own, and so may biases be.
+        only = len(layer.calls) == 1 and not layer.bias_varies
         first = next(iter(layer.activations.values()))
         self.activations = first if only else []
         self._rows: list[Tensor] = []
@@ -220,14 +221,18 @@ class _PairedRows:
     ) -> None:
         product = self.layer.products[one.site]
         picks = picked(*product.num_positions(result), positions, generator)
+        bias = one.given[2] if len(one.given) > 2 else None
+        if self.layer.bias_varies and bias is not None:
+            ones = [1] * (0 if product.kind == "linear" else result.dim() - 2)
+            result, bias = result - bias.view(-1, *ones), None
         for activation in self.activations:
             result = activation(result)
         kernel = self.weight.shape[2:]
         rows = product.rows(one.given[0], picks, kernel, result.shape)
         self._rows.append(rows.cpu())
         self._targets.append(product.outputs(result, picks).cpu())
-        if len(one.given) > 2:
-            self._bias = one.given[2].view(product.groups, -1)
+        if bias is not None:
+            self._bias = bias.view(product.groups, -1)
 
     def _float_result(self, one: Heard) -> Tensor:
         with torch.no_grad():

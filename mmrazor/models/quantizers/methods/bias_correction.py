@@ -7,7 +7,7 @@ Data-Free Quantization Through Weight Equalization and Bias Correction (Nagel et
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from functools import partial
 from typing import Any, final
 
@@ -19,6 +19,7 @@ from ....core.forward import call_model
 from ....registry import MODELS
 from ..originals import as_original, changed_
 from ..quantizer import Quantizer
+from ..sites import Site
 from .base import LayerError, PostTrainingMethod
 from .hearing import Heard, heard
 from .layers import WeightLayer, weight_layers
@@ -34,7 +35,8 @@ class BiasCorrection(PostTrainingMethod):
     """Shift the bias of each layer by what rounding shifted its mean output by.
 
     That is ``E[W x] - E[W_q x_q]`` for each channel, over all positions and data, where
-    ``x_q`` is what the corrected layers before return. A layer without bias gets one.
+    ``x_q`` is what the corrected layers before return. A layer without bias gets one; a
+    bias that something else reads too stays as it is, with a warning.
     It goes with any other method, and comes after it. The error in the returned records
     is the squared shift of the means in relation to their square.
 
@@ -63,7 +65,7 @@ class BiasCorrection(PostTrainingMethod):
         batches = self._checked(quantizer, batches)
         _add_biases_(model, weight_layers(model, quantizer, batches[0], run))
         layers = weight_layers(model, quantizer, batches[0], run)
-        left = [layer.text for layer in layers if layer.bias is None]
+        left = [la.text for la in layers if not any(la.biases.values())]
         if left:
             print_log(
                 "Layers whose bias cannot be corrected, for they would add none: "
@@ -71,20 +73,34 @@ class BiasCorrection(PostTrainingMethod):
                 logger="current",
                 level=logging.WARNING,
             )
+        tied = {la.text: who for la in layers for who in la.tied.values()}
+        if tied:
+            reasons = (f"'{text}' (read by {who})" for text, who in tied.items())
+            print_log(
+                "Biases that stay as they are, for something else reads them too: "
+                f"{', '.join(reasons)}.",
+                logger="current",
+                level=logging.WARNING,
+            )
         errors = []
         for layer in layers:
-            if layer.bias is not None:
-                mean = partial(_mean_output, model, quantizer, layer, batches, run)
+            for bias in dict.fromkeys(filter(None, layer.biases.values())):
+                if bias in layer.tied:
+                    continue
+                sites = [s for s, name in layer.biases.items() if name == bias]
+                mean = partial(
+                    *(_mean_output, model, quantizer, layer, sites, batches, run)
+                )
                 with as_original(model, quantizer):
                     wanted = mean()
                 shift = wanted - mean()
-                new = model.get_parameter(layer.bias).detach() + shift
-                changed_(model, quantizer, layer.bias, new)
+                new = model.get_parameter(bias).detach() + shift
+                changed_(model, quantizer, bias, new)
                 size = float(wanted.square().sum()) or 1.0
                 ends = (
                     float(s.square().sum()) / size for s in (shift, wanted - mean())
                 )
-                errors.append(LayerError(layer.text, *ends))
+                errors.append(LayerError(f"{sites[0]}", *ends))
             for _ in layer.calls:
                 advance()
         return errors
@@ -94,14 +110,17 @@ def _mean_output(
     model: nn.Module,
     quantizer: Quantizer,
     layer: WeightLayer,
+    sites: Container[Site],
     batches: Iterable[Any],
     run: Callable[[nn.Module, Any], Any],
 ) -> Tensor:
-    """Return the mean of each output channel, before its own rounding."""
+    """Return the mean of each output channel at some calls, before its own rounding."""
     total: Any = 0
     number = 0
     for batch in batches:
         for one in heard(model, quantizer, layer, batch, run):
+            if one.site not in sites:
+                continue
             output = _raw(quantizer, layer, one)
             axis = -1 if layer.products[one.site].kind == "linear" else 1
             rows = output.double().movedim(axis, 0).flatten(1)

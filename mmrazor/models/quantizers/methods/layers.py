@@ -15,6 +15,7 @@ from ..base import BaseFakeQuantize
 from ..flow import Call, Flow, flow_of
 from ..numeric import dequantized
 from ..originals import changed_
+from ..parameter_use import ParameterUse, listed
 from ..places import Weight
 from ..quantizer import Quantizer
 from ..shapes import spread
@@ -60,8 +61,10 @@ class WeightLayer:
         start: Of its first element among those of the parameter: it may be one of
             several weights that are packed in one.
         quantizer: Of the weight.
-        bias: Name of the bias, None if there is none or it is no parameter.
         calls: By site.
+        biases: By site, the name of the bias: None without one, empty if it is no
+            parameter.
+        tied: By bias, who else reads it; it is to stay as it is.
         activations: By site, what is called on the result and on nothing else than it:
             clamps, such as ReLU, that a runtime computes together with the layer.
         products: By site, how the call is a product.
@@ -72,8 +75,9 @@ class WeightLayer:
     shape: torch.Size
     start: int
     quantizer: BaseFakeQuantize
-    bias: str | None = None
     calls: dict[Site, LayerCall] = field(default_factory=dict)
+    biases: dict[Site, str | None] = field(default_factory=dict)
+    tied: dict[str, str] = field(default_factory=dict)
     activations: dict[Site, list[LayerCall]] = field(default_factory=dict)
     products: dict[Site, Product] = field(default_factory=dict)
     number: int = 0
@@ -82,6 +86,18 @@ class WeightLayer:
     def text(self) -> str:
         """Name of the layer in reports."""
         return f"{next(iter(self.calls))}"
+
+    @property
+    def bias(self) -> str | None:
+        """Name of the bias that all calls add; None if there is no such."""
+        names = set(self.biases.values())
+        return (names.pop() or None) if len(names) == 1 else None
+
+    @property
+    def bias_varies(self) -> bool:
+        """Whether calls may add different numbers."""
+        names = set(self.biases.values())
+        return len(names) > 1 or "" in names
 
     def weight(self, model: nn.Module) -> Tensor:
         """Return the weight as it is now, without its gradient."""
@@ -109,7 +125,8 @@ def weight_layers(
 
     Weights packed in one parameter, as those of attention, are layers of their own. A
     warning names those that cannot be changed: a forward computes them, they are
-    rounded in several ways, or the batch does not get to them.
+    rounded in several ways, something else reads them too, or the batch does not get to
+    them.
 
     Args:
         model: The model.
@@ -134,12 +151,21 @@ def weight_layers(
         if not _agree(layer.quantizer, module):
             skipped[call.site] = f"{layer.name} is rounded in several ways"
         layer.number += 1
-        if len(call.inputs) > 2:
-            layer.bias = flow.names.get(call.inputs[2])
+        has_bias = len(call.inputs) > 2
+        layer.biases[call.site] = (
+            flow.names.get(call.inputs[2], "") if has_bias else None
+        )
         layer.calls[call.site] = LayerCall.of(call)
         layer.activations[call.site] = list(_activations(call, flow))
         settings = call.args, call.kwargs, len(layer.shape) - 2
         layer.products[call.site] = Product.of(call.kind, *settings)
+    use = ParameterUse(model, flow)
+    for layer in layers.values():
+        others = _other_readers(model, layer, use)
+        if others:
+            reason = f"its weight is also read by {listed(others)}"
+            skipped |= dict.fromkeys(layer.calls, reason)
+        layer.tied = _tied_biases(model, layer, use)
     seen = {call.site for call in flow.calls}
     unseen = [site for site in quantizer.layers() if site not in seen]
     skipped |= dict.fromkeys(unseen, "the first batch does not get there")
@@ -190,6 +216,37 @@ def _place(
         return None  # a copy in another order
     start = tensor.storage_offset() - whole.storage_offset()
     return where.parameter or "", tensor.shape, int(start)
+
+
+def _other_readers(
+    model: nn.Module, layer: WeightLayer, use: ParameterUse
+) -> list[str]:
+    """Return who reads a weight that is none of its layer's calls."""
+    whole = model.get_parameter(layer.name)
+    part = whole if whole.shape == layer.shape else layer.weight(model)
+    return use.others(
+        part,
+        lambda call, place: call.site in layer.calls and place == 1,
+        {site.module for site in layer.calls} | {layer.name.rpartition(".")[0]},
+    )
+
+
+def _tied_biases(
+    model: nn.Module, layer: WeightLayer, use: ParameterUse
+) -> dict[str, str]:
+    """Return the biases of a layer that others read too, with who does."""
+    found = {}
+    for name in filter(None, layer.biases.values()):
+        others = use.others(
+            model.get_parameter(name),
+            lambda call, place, name=name: (
+                layer.biases.get(call.site) == name and place == 2
+            ),
+            {site.module for site in layer.calls} | {name.rpartition(".")[0]},
+        )
+        if others:
+            found[name] = listed(others)
+    return found
 
 
 def _agree(one: BaseFakeQuantize, other: BaseFakeQuantize) -> bool:

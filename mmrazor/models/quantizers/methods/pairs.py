@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..flow import Call, Flow
 from ..functions import WEIGHTED
+from ..parameter_use import ParameterUse
 from ..sites import flat_tensors
 from .products import Product
 
@@ -74,8 +75,9 @@ def pairs_of(model: nn.Module, flow: Flow) -> tuple[list[Pair], list[Call]]:
         ('0.weight', '2.weight', 3)
     """
     pairs, clamps = [], []
+    use = ParameterUse(model, flow)
     for call in flow.calls:
-        first = _factor(model, call, flow) if call.kind in WEIGHTED else None
+        first = _factor(model, call, flow, use) if call.kind in WEIGHTED else None
         if first is None:
             continue
         given = _given(call)
@@ -89,19 +91,27 @@ def pairs_of(model: nn.Module, flow: Flow) -> tuple[list[Pair], list[Call]]:
             continue
         if end.kind == "clamp":
             clamps.append(end)
-        second = _factor(model, end, flow) if end.kind in WEIGHTED else None
+        second = _factor(model, end, flow, use) if end.kind in WEIGHTED else None
         wanted = 1 if end.kind != "linear" else _given(end).dim() - 1
         if second is not None and axis == wanted and second.weight != first.weight:
             pairs.append(Pair(first, second, channels))
     return pairs, clamps
 
 
-def _factor(model: nn.Module, call: Call, flow: Flow) -> Factor | None:
+def _factor(
+    model: nn.Module, call: Call, flow: Flow, use: ParameterUse
+) -> Factor | None:
     """Return a layer whose parameters nobody else uses, None for another."""
     names: list[str | None] = [flow.names.get(value) for value in call.inputs[1:]]
-    used = [len(flow.users[value]) for value in call.inputs[1:]]
-    if None in names or set(used) != {1}:
+    if None in names:
         return None
+    for place, name in enumerate(filter(None, names), start=1):
+        if use.others(
+            model.get_parameter(name),
+            lambda one, at, place=place: one is call and at == place,
+            {name.rpartition(".")[0], call.site.module},
+        ):
+            return None
     weight = model.get_parameter(names[0] or "")
     if call.kind != "linear" and _given(call).dim() != weight.dim():
         return None  # one image without an axis for it

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mmrazor.core.graph.copying import copied
+from mmrazor.core.copying import copied
 
 
 class Stubborn(nn.Module):
@@ -79,9 +79,41 @@ def test_what_is_known_is_taken() -> None:
     assert new[0].bias is not old[0].bias
 
 
-def test_what_is_not_leaf_is_refused_as_by_deepcopy() -> None:
-    layer = nn.Linear(2, 2)
-    layer.scaled = layer.weight * 2
-    for copy_of in (copy.deepcopy, lambda module: copied(module, {})):
-        with pytest.raises(RuntimeError, match="deepcopy protocol"):
-            copy_of(layer)
+class Keeps(nn.Module):
+    """Keeps what it computes with gradients: as it is, in containers, twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(2, 2)
+        self.scaled = self.fc.weight * 2
+        self.kept: dict[str, Any] = {"first": [self.scaled, (self.scaled[0],)]}
+        self.register_buffer("table", self.fc.bias * 3)
+
+
+def test_what_has_a_graph_is_copied_without_it() -> None:
+    layer = Keeps()
+    with pytest.raises(RuntimeError, match="deepcopy protocol"):
+        copy.deepcopy(layer)  # so there is something to show
+    new = copied(layer)
+    for old, twin in (
+        (layer.scaled, new.scaled),
+        (layer.table, new.table),
+        (layer.kept["first"][1][0], new.kept["first"][1][0]),
+    ):
+        assert torch.equal(old, twin)
+        assert twin is not old
+        assert not twin.requires_grad
+        assert old.requires_grad
+    assert new.kept["first"][0] is new.scaled
+    new.scaled[0] = 7  # the row that is kept is a view of it, in the copy as well
+    assert new.kept["first"][1][0].tolist() == [7, 7]
+    assert layer.scaled[0].tolist() != [7, 7]
+    assert new.fc.weight.requires_grad
+
+
+def test_weights_that_are_computed_before_each_forward() -> None:
+    old = torch.nn.utils.weight_norm(nn.Linear(3, 4))
+    new, x = copied(old), torch.rand(2, 3)
+    assert torch.equal(new(x), old(x))
+    new.weight_g.data.mul_(2)
+    assert torch.allclose(new(x) - new.bias, 2 * (old(x) - old.bias))
