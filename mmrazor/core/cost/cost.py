@@ -18,7 +18,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from ..forward import call_model, evaluating, without_fused_layers
+from ..forward import (
+    call_model,
+    eager_module,
+    evaluating,
+    without_fused_layers,
+)
 from .free_ops import is_free
 
 if TYPE_CHECKING:  # not for counting alone
@@ -81,6 +86,7 @@ def count_cost(model: nn.Module, inputs: Any, recorded: OpTrace | None = None) -
         >>> cost.macs, cost.params, cost.by_module()["0"].macs
         (24, 15, 24)
     """
+    model = eager_module(model)
     counter = _CountingMode()
     if recorded is None or not counter.read(model, recorded):
         counter = _CountingMode()
