@@ -19,6 +19,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ..core.files import write_atomically
+from ..core.forward import eager_module
 from ..models.quantizers import Quantizer
 from .onnx_arithmetic import same_arithmetic, silence, without_notes
 from .onnx_check import OnnxExportError, largest_difference
@@ -102,6 +103,7 @@ def export_onnx(
         ModuleNotFoundError: If onnx or ONNX Runtime is not installed.
         OnnxExportError: If the model cannot be exported, or differs.
     """
+    model = eager_module(model)
     for name in ("onnx", "onnxruntime", "onnxscript"):
         _require(name)
     size = sum(p.numel() * p.element_size() for p in model.parameters())

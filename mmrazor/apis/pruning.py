@@ -11,7 +11,7 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from ..core.cost import Budget
-from ..core.forward import device_and_dtype
+from ..core.forward import device_and_dtype, eager_module
 from ..core.graph import channel_graph
 from ..core.space import Subnet
 from ..models.architectures import slimmed
@@ -70,7 +70,7 @@ def prune(
         >>> pruned.model[0].out_features, pruned.cost.macs / pruned.dense_cost.macs
         (4, 0.5)
     """
-    budget = Budget.parse(budget)
+    model, budget = eager_module(model), Budget.parse(budget)
     parts: dict[str, Any] = dict(ignore=ignore, tie=tie, whole=whole)
     trial = training_trial(model, inputs)[0] if isinstance(model, BaseModel) else None
     options: dict[str, Any] = dict(

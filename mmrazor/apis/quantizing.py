@@ -10,7 +10,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ..core.copying import copied
-from ..core.forward import device_and_dtype, map_tensors
+from ..core.forward import device_and_dtype, eager_module, map_tensors
 from ..models.algorithms import Quantize
 from ..models.quantizers import (
     CalibrationError,
@@ -103,6 +103,7 @@ def quantize(
         >>> quant.model(torch.rand(1, 3, 8, 8)).shape, quant.report.quantized_share
         (torch.Size([1, 8, 6, 6]), 1.0)
     """
+    model = eager_module(model)
     if quantizer_of(model) is not None:
         raise ValueError(
             f"{type(model).__name__} is quantized already. Give the float model that "

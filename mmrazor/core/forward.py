@@ -38,6 +38,62 @@ def unwrapped(model: Any) -> Any:
     return model.module if is_model_wrapper(model) else model
 
 
+def eager_module(model: Any) -> nn.Module:
+    """Return the module of ``torch.nn`` that a caller means, checked to be one.
+
+    A compiled module (``torch.compile``) is the one that it was made from. What is left
+    of scripting or exporting is a fixed program: it has no Python code to follow, and
+    its widths cannot be changed.
+
+    Args:
+        model: What a public function was given.
+
+    Raises:
+        TypeError: If it, or a module in it, is a TorchScript or exported program, or
+            if it is no module.
+
+    Example:
+        >>> eager_module(nn.Identity())
+        Identity()
+    """
+    kind = type(model).__name__
+    if kind == "OptimizedModule" and isinstance(model, nn.Module):
+        return eager_module(model._orig_mod)
+    program = _program_kind(model)
+    if program:
+        raise TypeError(
+            f"The model is of type {kind}: {program}, whose layers cannot be seen or "
+            "changed. Pass the nn.Module that it was made from, and script or export "
+            "what comes out."
+        )
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"The model is of type {kind}, no torch.nn.Module. Pass the module itself, "
+            "such as that which your code trains."
+        )
+    for name, module in model.named_modules():
+        program = _program_kind(module)
+        if program:
+            raise TypeError(
+                f"Module '{name}' of {kind} is of type {type(module).__name__}: "
+                f"{program}, whose layers cannot be seen or changed. Build the model "
+                "with the nn.Module that it was made from in its place."
+            )
+    return model
+
+
+def _program_kind(model: Any) -> str:
+    """Say what kind of fixed program something is; nothing if it is none."""
+    if isinstance(model, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
+        return "a TorchScript program"
+    # By name and mark: torch.export is not imported for this.
+    marks = getattr(model, "meta", None) if isinstance(model, nn.Module) else None
+    exported = isinstance(marks, dict) and "inline_constraints" in marks
+    if exported or type(model).__name__ == "ExportedProgram":
+        return "a program of torch.export"
+    return ""
+
+
 def map_tensors(value: Any, function: Callable[[Tensor], Any]) -> Any:
     """Return nested values with every tensor in them replaced.
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
 _Value = TypeVar("_Value")
-#: What ``DataParallel`` and its kind put before all names.
-_WRAPPER = "module."
+#: What ``DataParallel`` and its kind, and ``torch.compile``, put before all names.
+_WRAPPERS = ("module.", "_orig_mod.")
 #: What an Algorithm puts before those of its Architecture.
 _ALGORITHM = "architecture."
 
@@ -34,8 +34,9 @@ def renamed_to_fit(
 ) -> Mapping[str, _Value]:
     """Put or remove the prefixes of wrappers, so that a state dict fits a model.
 
-    ``DataParallel`` puts ``module.`` before all names, and an Algorithm puts
-    ``architecture.`` before those of its Architecture. A model may have such children
+    ``DataParallel`` puts ``module.`` before all names, ``torch.compile`` puts
+    ``_orig_mod.``, and an Algorithm puts ``architecture.`` before those of its
+    Architecture. A model may have such children
     of its own: what is put or removed is what gives most of the wanted names.
 
     Args:
@@ -61,7 +62,7 @@ def renamed_to_fit(
     ways = [
         (old, new)
         for old in _removable(state, wanted)
-        for new in ("", _WRAPPER, _ALGORITHM)
+        for new in ("", *_WRAPPERS, _ALGORITHM)
         if not new or not old.endswith(new)
     ]
     old, new = max(ways, key=fit)
@@ -82,9 +83,16 @@ def renamed_to_fit(
 
 def _removable(state: Mapping[str, Any], wanted: Collection[str]) -> list[str]:
     """List prefixes that may be removed; of equally fitting ones the first is taken."""
-    found = [_ALGORITHM] if any(name.startswith(_ALGORITHM) for name in state) else []
-    if state and all(name.startswith(_WRAPPER) for name in state):
-        found += [_WRAPPER, _WRAPPER + _ALGORITHM]
+    chain = [""]
+    while state:
+        longer = [chain[-1] + one for one in _WRAPPERS]
+        shared = [one for one in longer if all(name.startswith(one) for name in state)]
+        if not shared:
+            break
+        chain += shared
+    inside = [one + _ALGORITHM for one in chain]
+    found = [one for one in inside if any(name.startswith(one) for name in state)]
+    found += chain[1:]
     strange = [one for one in found if not any(n.startswith(one) for n in wanted)]
     return [*strange, "", *(one for one in found if one not in strange)]
 

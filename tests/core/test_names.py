@@ -32,7 +32,11 @@ def wrapped(state, prefix):
     ],
 )
 @pytest.mark.parametrize(
-    "prefix", ["", "module.", "architecture.", "module.architecture."]
+    "prefix",
+    [
+        *("", "module.", "architecture.", "module.architecture."),
+        *("_orig_mod.", "module._orig_mod.", "_orig_mod.architecture."),
+    ],
 )
 def test_children_keep_their_names_and_wrappers_lose_theirs(names, prefix):
     own = Named(*names).state_dict()

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ..extension_ops import wrapped_extensions
-from ..forward import call_model, evaluating, without_fused_layers
+from ..forward import call_model, eager_module, evaluating, without_fused_layers
 from ..op_macs import counted_names, is_composed, mac_terms, op_name
 from .free_ops import is_free
 
@@ -87,6 +87,7 @@ def count_cost(model: nn.Module, inputs: Any, recorded: OpTrace | None = None) -
         >>> cost.macs, cost.params, cost.by_module()["0"].macs
         (24, 15, 24)
     """
+    model = eager_module(model)
     counter = _CountingMode()
     if recorded is None or not counter.read(model, recorded):
         counter = _CountingMode()

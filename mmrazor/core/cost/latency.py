@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..forward import call_model, device_and_dtype, evaluating
+from ..forward import call_model, device_and_dtype, eager_module, evaluating
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ def measure_latency(
         raise ValueError(
             f"warmup={warmup} must be at least 0 and repeats={repeats} at least 1."
         )
+    model = eager_module(model)
     device, _ = device_and_dtype(model)
     times_ms = []
     with evaluating(model):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from ..forward import eager_module
 from ..names import is_inside
 from .attention import is_replaceable
 from .channel_graph import ChannelGraph
@@ -60,6 +61,7 @@ def channel_graph(
         >>> [(group.name, group.size) for group in graph.groups]
         [('0.out', 8)]
     """
+    model = eager_module(model)
     recorded = trace(model, inputs)
     if also is None:
         others = training_traces(model, inputs, recorded)

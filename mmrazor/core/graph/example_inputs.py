@@ -12,7 +12,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from ..forward import call_model, device_and_dtype, evaluating
+from ..forward import call_model, device_and_dtype, eager_module, evaluating
 from ..values import check_image_size
 from .data_samples import clip_samples, data_samples, takes_clips
 from .trace import tensors_in
@@ -57,6 +57,7 @@ def example_inputs(
         {'input': (1, 3, 32, 48)}
     """
     check_image_size(image_size)
+    model = eager_module(model)
     height, width = (int(size) for size in image_size)
     if min(height, width, batch_size) < 1:
         raise ValueError(

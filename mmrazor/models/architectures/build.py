@@ -12,6 +12,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from ... import compat
+from ...core.forward import eager_module
 from .checkpoint import load_weights
 from .resolve import ArchitectureConfig, ArchitectureSource, architecture_config
 
@@ -50,13 +51,14 @@ def build_architecture(
         >>> build_architecture(nn.Linear(2, 3))
         Linear(in_features=2, out_features=3, bias=True)
     """
-    if isinstance(cfg, nn.Module):
+    if isinstance(cfg, nn.Module) or callable(cfg):
+        module = eager_module(cfg)
         if pretrained:
             raise ValueError(
                 "pretrained=True needs a cfg_path; a module has no published weights. "
                 "Give checkpoint='weights.pth'."
             )
-        model, weights = cfg, checkpoint
+        model, weights = module, checkpoint
     else:
         resolved = architecture_config(cfg, data_preprocessor)
         weights = weights_of(resolved, pretrained, checkpoint)

@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import nn
 
+from ...core.forward import eager_module
 from ...core.graph.belongs import misfits
 from ...core.graph.cuts import Cuts
 from ...core.graph.slim import slim
@@ -149,6 +150,7 @@ def slimmed(
         SubnetModelError: If the Subnet belongs to another model or its file is faulty,
             or the checkpoint does not fit.
     """
+    model = eager_module(model)
     loaded = _loaded(subnet, "tools/prune.py writes it.")
     name = f"Subnet '{loaded.path or loaded.space}'"
     if loaded.slots is None:
