@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from ..forward import call_model, evaluating, without_fused_layers
+from ..forward import call_model, evaluating, examples_of, without_fused_layers
 from .free_ops import is_free
 
 if TYPE_CHECKING:  # not for counting alone
@@ -73,7 +73,8 @@ def count_cost(model: nn.Module, inputs: Any, recorded: OpTrace | None = None) -
 
     Args:
         model: Any module; it is left as it was.
-        inputs: A tensor, a tuple of arguments or a dict of keyword arguments.
+        inputs: A tensor, a tuple of arguments or a dict of keyword arguments; of a list
+            of such inputs, the first is counted, as pruning does.
         recorded: A trace of the model on the inputs. What it tells is not run again.
 
     Example:
@@ -81,6 +82,7 @@ def count_cost(model: nn.Module, inputs: Any, recorded: OpTrace | None = None) -
         >>> cost.macs, cost.params, cost.by_module()["0"].macs
         (24, 15, 24)
     """
+    inputs = examples_of(inputs)[0]
     counter = _CountingMode()
     if recorded is None or not counter.read(model, recorded):
         counter = _CountingMode()

@@ -44,7 +44,7 @@ def extension_calls(listener: Listener) -> Iterator[None]:
 
         return call
 
-    with _wrapped(heard):
+    with wrapped_extensions(heard):
         yield
 
 
@@ -73,13 +73,17 @@ def extensions_in_float32() -> Iterator[None]:
 
         return call
 
-    with _wrapped(single):
+    with wrapped_extensions(single):
         yield
 
 
 @contextmanager
-def _wrapped(wrap: Wrap) -> Iterator[None]:
-    """Replace mmcv's compiled functions for a while."""
+def wrapped_extensions(wrap: Wrap) -> Iterator[None]:
+    """Replace mmcv's compiled functions for a while.
+
+    Args:
+        wrap: From a function's name and the function to what takes its place.
+    """
     extension = sys.modules.get(_EXTENSION)
     if extension is None:
         yield
