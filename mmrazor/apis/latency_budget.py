@@ -18,6 +18,7 @@ from torch import nn
 
 from ..core.copying import copied
 from ..core.cost import Budget, LatencyTable, device_name, measure_latency
+from ..core.forward import examples_of
 from ..core.graph import ChannelGraph
 from ..models.pruners import BudgetError, Importance, Pruned, prune_graph
 from .latency_layers import fingerprint
@@ -42,7 +43,8 @@ def prune_to_budget(
 
     Args:
         graph: As for :func:`~mmrazor.models.pruners.prune_graph`.
-        inputs: What the model is called with; the latency is that of one such pass.
+        inputs: What the model is called with; the latency is that of one such pass, of
+            a list of inputs that of the first.
         budget: Bounds on the cost.
         importance: Ranks the channels.
         device: Where latency is measured.
@@ -63,13 +65,15 @@ def prune_to_budget(
     if budget.latency_ms is None:
         return prune_graph(graph, inputs, budget, importance, **options)
 
+    first_inputs = examples_of(inputs)[0]
+
     def timed(model: nn.Module) -> float:
-        latency_ms = latency_on(device, model, inputs)
+        latency_ms = latency_on(device, model, first_inputs)
         advance()
         return latency_ms
 
     if table is not None:
-        table.check_fits(device_name(device), fingerprint(graph, inputs))
+        table.check_fits(device_name(device), fingerprint(graph, first_inputs))
         return _by_table(graph, inputs, budget, importance, table, timed, options)
     dense_ms = timed(graph.model)
     low, high = Budget(latency_ms=budget.latency_ms).limits({"latency_ms": dense_ms})[

@@ -11,8 +11,9 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from ..core.cost import Budget
-from ..core.forward import device_and_dtype, eager_module
+from ..core.forward import device_and_dtype, eager_module, examples_of
 from ..core.graph import channel_graph
+from ..core.graph.training import train_mode_trial
 from ..core.space import Subnet
 from ..models.architectures import slimmed
 from ..models.pruners import Importance, Pruned, prune_model
@@ -35,12 +36,16 @@ def prune(
 ) -> Pruned:
     """Return a smaller model within a budget, checked against the original.
 
-    A model of mmengine whose inputs hold labels is tried in a step of training as well.
+    The pruned model is tried in training as well where the original can be: a step with
+    the loss of a model of mmengine whose inputs hold labels, a forward pass in train
+    mode of any other.
 
     Args:
         model: Any module; it is left as it was.
         inputs: What it is called with: a tensor, a tuple of arguments or a dict of
-            keyword arguments; see ``mmrazor.example_inputs``.
+            keyword arguments; see ``mmrazor.example_inputs``. A list holds several of
+            these, which together run all parts that are to shrink (branches that depend
+            on the size of an image); the budget and the cost are about the first.
         budget: ``dict(macs=0.5)``: a fraction of the dense model, or an absolute number
             (``macs=2.0e9``, ``params=...``, ``latency_ms=...``), or several of them.
             Latency is measured, on the model's device.
@@ -72,7 +77,11 @@ def prune(
     """
     model, budget = eager_module(model), Budget.parse(budget)
     parts: dict[str, Any] = dict(ignore=ignore, tie=tie, whole=whole)
-    trial = training_trial(model, inputs)[0] if isinstance(model, BaseModel) else None
+    first = examples_of(inputs)[0]
+    if isinstance(model, BaseModel):
+        trial = training_trial(model, first)[0]
+    else:
+        trial = train_mode_trial(model, inputs)
     options: dict[str, Any] = dict(
         ranking=ranking, divisor=divisor, min_keep=min_keep, trial=trial
     )

@@ -82,7 +82,7 @@ def wrapped_extensions(wrap: Wrap) -> Iterator[None]:
     """Replace mmcv's compiled functions for a while.
 
     Args:
-        wrap: From a function's name and the function to what is called in its place.
+        wrap: From a function's name and the function to what takes its place.
     """
     extension = sys.modules.get(_EXTENSION)
     if extension is None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
@@ -26,6 +29,30 @@ def call_model(model: nn.Module, inputs: Any) -> Any:
     if isinstance(inputs, (tuple, list)):
         return model(*inputs)
     return model(inputs)
+
+
+def examples_of(inputs: Any) -> list[Any]:
+    """List example inputs: a list holds several, anything else is one.
+
+    Args:
+        inputs: What one forward pass takes (a tensor, a tuple of arguments, a dict of
+            keyword arguments), or a list of such inputs.
+
+    Raises:
+        ValueError: If the list is empty.
+
+    Example:
+        >>> examples_of((1, 2)), examples_of([1, 2])
+        ([(1, 2)], [1, 2])
+    """
+    if not isinstance(inputs, list):
+        return [inputs]
+    if not inputs:
+        raise ValueError(
+            "The list of example inputs is empty. Give at least one: a tensor, a tuple "
+            "of arguments or a dict of keyword arguments."
+        )
+    return inputs
 
 
 def unwrapped(model: Any) -> Any:
@@ -169,6 +196,32 @@ def as_in_training(model: nn.Module) -> Iterator[None]:
             module.training = mode
         for parameter, wants in wanted.items():
             parameter.requires_grad_(wants)
+
+
+@contextmanager
+def keeping_state(model: nn.Module) -> Iterator[None]:
+    """Undo what runs change in parameters, buffers and random states.
+
+    Within it the random numbers are the same every time.
+    """
+    tensors = {id(t): t for t in chain(model.parameters(), model.buffers())}
+    before = [(t, t.data, t.detach().clone()) for t in tensors.values()]
+    devices = {t.device for t in tensors.values() if t.is_cuda}
+    states = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(0)
+            random.seed(0)
+            np.random.seed(0)
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        for tensor, data, values in before:
+            if not torch.equal(data, values):
+                data.copy_(values)
+            if tensor.data_ptr() != data.data_ptr():
+                tensor.data = data
 
 
 @contextmanager

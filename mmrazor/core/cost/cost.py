@@ -17,7 +17,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ..extension_ops import wrapped_extensions
-from ..forward import call_model, eager_module, evaluating, without_fused_layers
+from ..forward import (
+    call_model,
+    eager_module,
+    evaluating,
+    examples_of,
+    without_fused_layers,
+)
 from ..op_macs import counted_names, is_composed, mac_terms, op_name
 from .free_ops import is_free
 
@@ -79,7 +85,8 @@ def count_cost(model: nn.Module, inputs: Any, recorded: OpTrace | None = None) -
 
     Args:
         model: Any module; it is left as it was.
-        inputs: A tensor, a tuple of arguments or a dict of keyword arguments.
+        inputs: A tensor, a tuple of arguments or a dict of keyword arguments; of a list
+            of such inputs, the first is counted, as pruning does.
         recorded: A trace of the model on the inputs. What it tells is not run again.
 
     Example:
@@ -87,7 +94,7 @@ def count_cost(model: nn.Module, inputs: Any, recorded: OpTrace | None = None) -
         >>> cost.macs, cost.params, cost.by_module()["0"].macs
         (24, 15, 24)
     """
-    model = eager_module(model)
+    model, inputs = eager_module(model), examples_of(inputs)[0]
     counter = _CountingMode()
     if recorded is None or not counter.read(model, recorded):
         counter = _CountingMode()

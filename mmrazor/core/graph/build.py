@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from ..forward import eager_module
+from ..forward import eager_module, examples_of
 from ..names import is_inside
 from .attention import is_replaceable
 from .channel_graph import ChannelGraph
@@ -19,12 +19,13 @@ from .computed_widths import ties_of_computed_widths
 from .grouping import GroupTable, make_groups
 from .id_flow import IdFlow
 from .mixing import infinite_at_zero, mixed_dims
+from .never_run import follow_copies, keep_what_may_meet, never_run, warn_of
 from .products import counted_lines, mac_products, parameter_products
 from .resolve import resolve
 from .rules import apply_rule
 from .rules.table import PRODUCTS
 from .trace import OpCall, OpTrace, tensors_in, trace
-from .training import training_traces
+from .training import training_traces, unused_parameters
 
 
 def channel_graph(
@@ -40,15 +41,19 @@ def channel_graph(
 
     Args:
         model: Any module; it is left as it was.
-        inputs: A tensor, a tuple of arguments or a dict of keyword arguments.
+        inputs: A tensor, a tuple of arguments or a dict of keyword arguments; or a list
+            of such inputs, which together run all that is to shrink. Costs are those of
+            the first.
         ignore: Modules (with all inside them) whose parameters keep their size.
         tie: Lists of modules whose outputs must keep the same channels.
         whole: Modules to treat as one: their insides stay as they are, and what goes in
             and comes out keeps its channels.
         also: Inputs that run other parts of the model, which cost nothing but have to
-            shrink as well. By default, if the inputs leave parameters unused, the
-            ``loss`` mode of an OpenMMLab model: its auxiliary heads run in training
-            alone.
+            shrink as well; what these leave unused is the caller's to know. By default,
+            if the inputs leave parameters unused, the forward of training (the ``loss``
+            mode of an OpenMMLab model, train mode of any other): auxiliary heads run in
+            training alone. Copies of modules that run follow them; for parameters that
+            are unused even then, all that they may read or make keeps its channels.
 
     Raises:
         TraceError: If the model does not run on the inputs.
@@ -62,23 +67,24 @@ def channel_graph(
         [('0.out', 8)]
     """
     model = eager_module(model)
-    recorded = trace(model, inputs)
+    examples = examples_of(inputs)
+    recorded = trace(model, examples[0])
+    others = [trace(model, extra) for extra in [*examples[1:], *(also or [])]]
     if also is None:
-        others = training_traces(model, inputs, recorded)
-    else:
-        others = [trace(model, extra) for extra in also]
-    flow = _followed(model, [recorded, *others], ignore, tie, whole)
-    graph = _graph_of_flow(model, recorded, flow)
-    ties = ties_of_computed_widths(graph, flow.noted, inputs)
+        others += training_traces(model, examples, recorded, others)
+    traces = [recorded, *others]
+    flow = _followed(model, traces, ignore, tie, whole, complete=also is not None)
+    graph = _graph_of_flow(model, traces, flow)
+    ties = ties_of_computed_widths(graph, flow.noted, examples)
     if ties:
         flow.noted.ties += ties
-        graph = _graph_of_flow(model, recorded, flow)
+        graph = _graph_of_flow(model, traces, flow)
     return graph
 
 
 def graph_of_trace(model: nn.Module, recorded: OpTrace) -> ChannelGraph:
     """Build the channel graph from a trace that is there already, as it is."""
-    return _graph_of_flow(model, recorded, _followed(model, [recorded]))
+    return _graph_of_flow(model, [recorded], _followed(model, [recorded]))
 
 
 def _followed(
@@ -87,18 +93,46 @@ def _followed(
     ignore: Sequence[str] = (),
     tie: Sequence[Sequence[str]] = (),
     whole: Sequence[str] = (),
+    complete: bool = True,
 ) -> IdFlow:
-    """Note what the rules and the user say of the channels."""
+    """Note what the rules and the user say of the channels.
+
+    Args:
+        model: The model.
+        traces: Of its runs.
+        ignore: See :func:`channel_graph`, as for the next two.
+        tie: See there.
+        whole: See there.
+        complete: Whether the traces are known to run all that matters.
+    """
     _check_modules(model, [*ignore, *whole, *(name for names in tie for name in names)])
     flow = IdFlow(model)
     for one in traces:
         _follow(flow, one, whole)
+    if not complete:
+        _keep_the_rest(flow, model, traces)
     _freeze_parameters(flow, _left_alone(model, ignore))
     _tie_outputs(flow, tie)
     return flow
 
 
-def _graph_of_flow(model: nn.Module, recorded: OpTrace, flow: IdFlow) -> ChannelGraph:
+def _keep_the_rest(flow: IdFlow, model: nn.Module, traces: Sequence[OpTrace]) -> None:
+    """See to parameters that none of the traces has used."""
+    unused = unused_parameters(model, *traces)
+    called = {of.module for one in traces for of in one.modules}
+    found = never_run(model, unused, called)
+    follow_copies(flow, model, traces, found.copies)
+    keep_what_may_meet(flow, model, traces, found.rest)
+    left = [
+        name for name in unused if any(is_inside(name, part) for part in found.rest)
+    ]
+    warn_of(found, len(left))
+
+
+def _graph_of_flow(
+    model: nn.Module, traces: Sequence[OpTrace], flow: IdFlow
+) -> ChannelGraph:
+    recorded = traces[0]
     classes = resolve(flow.noted)
     counted = counted_lines(recorded, flow, classes.labels)
     table = make_groups(model, flow.noted, classes, counted)
@@ -106,7 +140,7 @@ def _graph_of_flow(model: nn.Module, recorded: OpTrace, flow: IdFlow) -> Channel
         mac_products(recorded, flow, table),
         parameter_products(model, table),
     )
-    mixes = _mixes(recorded, flow, table)
+    mixes = any(_mixes(one, flow, table) for one in traces)
     return ChannelGraph(model, table, flow.noted.sizes, products, mixes, recorded)
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,14 +24,14 @@ Ties = list[tuple[Ids, Ids]]
 
 
 def ties_of_computed_widths(
-    graph: ChannelGraph, noted: Constraints, inputs: Any
+    graph: ChannelGraph, noted: Constraints, examples: Sequence[Any]
 ) -> Ties:
     """Return ties of heads to the slices of the input that they are counted by.
 
     Args:
         graph: Channel graph without these ties.
         noted: What it was made from.
-        inputs: What the model is called with.
+        examples: What the model is called with, one after the other.
 
     Returns:
         For modules of every class that does not run when its heads alone shrink: pairs
@@ -45,7 +45,7 @@ def ties_of_computed_widths(
     result: Ties = []
     for kind, places in suspects.items():
         found = {place: ties for place, ties in places.items() if ties}
-        if found and _needs_ties(graph, kind, found, inputs):
+        if found and _needs_ties(graph, kind, found, examples):
             result += [tie for ties in found.values() for tie in ties]
     return result
 
@@ -85,20 +85,23 @@ def _inputs(
 
 
 def _needs_ties(
-    graph: ChannelGraph, kind: type, places: dict[str, Ties], inputs: Any
+    graph: ChannelGraph, kind: type, places: dict[str, Ties], examples: Sequence[Any]
 ) -> bool:
     """Tell whether modules of a class fail when their heads alone shrink."""
     for ties in places.values():
         groups = [graph[name] for name in graph.groups_of([part for _, part in ties])]
         kept = {g.name: list(range((g.size + 1) // 2)) for g in groups if g.size > 1}
         if kept:
-            return _fails_in(graph, kept, kind, inputs)
+            return _fails_in(graph, kept, kind, examples)
     return False
 
 
 def _fails_in(
-    graph: ChannelGraph, kept: dict[str, list[int]], kind: type, inputs: Any
+    graph: ChannelGraph, kept: dict[str, list[int]], kind: type, examples: Sequence[Any]
 ) -> bool:
     small = slim(graph.model, graph.cuts(kept))
-    stack = failing_modules(small, partial(inference, inputs=inputs))
-    return any(isinstance(small.get_submodule(name), kind) for name in stack)
+    return any(
+        isinstance(small.get_submodule(name), kind)
+        for inputs in examples
+        for name in failing_modules(small, partial(inference, inputs=inputs))
+    )

@@ -135,6 +135,9 @@ def make_groups(
         key: labels[first : first + size] for key, (first, size) in noted.axes.items()
     }
     roles = roles_of(model, axes)
+    for key in axes:
+        if key[0] in noted.copies:  # what it copies makes and ranks the channels
+            roles[key] = "other"
     made = np.zeros(count, dtype=bool)
     for key, line in axes.items():
         if roles[key] == "out":

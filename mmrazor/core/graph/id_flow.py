@@ -78,6 +78,7 @@ class Constraints:
         frozen: Ids that must stay, and why.
         sizes: See :class:`SizeArgument`.
         axes: First id and length of each parameter axis.
+        copies: Parameters and buffers of copies, which follow those that they copy.
     """
 
     size: int = 0
@@ -87,6 +88,7 @@ class Constraints:
     frozen: list[tuple[Ids, str]] = field(default_factory=list)
     sizes: list[SizeArgument] = field(default_factory=list)
     axes: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    copies: set[str] = field(default_factory=set)
 
 
 class IdFlow(Flow):

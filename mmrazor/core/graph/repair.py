@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import nn
 
+from ..forward import examples_of
 from ..names import is_inside
 from .channel_graph import ChannelGraph
 from .cuts import Cuts
@@ -61,7 +62,8 @@ def checked_slimming(
         graph: The model's channel graph; groups that break the model are frozen in it.
         choose: Returns kept channels for the groups that are left. Called again after
             groups were frozen.
-        inputs: What the model is called with.
+        inputs: What the model is called with, or a list of such inputs: the small
+            model is compared on each.
         trial: Runs the small model in another way, such as a step of training; what it
             raises counts as broken. The model itself has to pass.
 
@@ -81,17 +83,22 @@ def checked_slimming(
             logger="current",
             level=30,
         )
+    examples = examples_of(inputs)
     failed: dict[str, int] = {}
     blamed: dict[type, set[str]] = {}
     while True:
         kept = {name: list(indices) for name, indices in choose(graph).items()}
         cuts = graph.cuts(kept)
         small = slim(graph.model, cuts)
-        run: Run = partial(inference, inputs=inputs)
+        run: Run = partial(inference, inputs=examples[0])
         problem = None
         try:
-            recorded = recorded_seeded(small, inputs)
-            difference = verify_cuts(graph, kept, cuts, small, inputs, recorded)
+            recorded = recorded_seeded(small, examples[0])
+            difference = verify_cuts(graph, kept, cuts, small, examples[0], recorded)
+            for extra in examples[1:]:
+                run = partial(inference, inputs=extra)
+                other = verify_cuts(graph, kept, cuts, small, extra)
+                difference = max(difference, other)
             if difference > TOLERANCE:
                 problem = f"output differs by {difference:.2g}"
             elif trial is not None:
@@ -105,12 +112,12 @@ def checked_slimming(
             )
         if problem is None:
             return Checked(small, kept, cuts, difference, recorded)
-        breaks = partial(_breaks, graph, inputs=inputs, trial=trial)
+        breaks = partial(_breaks, graph, examples=examples, trial=trial)
         inner = failing_modules(small, run)
         module = inner[-1] if inner else None
         raises = partial(_raises, graph, run=run)
         culprits, place = _culprits(graph, kept, module, breaks, raises, failed)
-        if module is None and unsteadiness(graph.model, inputs) > TOLERANCE:
+        if module is None and _is_unsteady(graph, examples):
             problem += "; it gives other values each time it runs in eval mode"
             if not _some_pass(graph, kept, culprits):
                 raise RuntimeError(
@@ -200,13 +207,20 @@ def _raises(graph: ChannelGraph, kept: Kept, run: Run) -> bool:
     return bool(failing_modules(slim(graph.model, graph.cuts(kept)), run))
 
 
-def _breaks(graph: ChannelGraph, kept: Kept, inputs: Any, trial: Run | None) -> bool:
+def _is_unsteady(graph: ChannelGraph, examples: Sequence[Any]) -> bool:
+    return any(unsteadiness(graph.model, one) > TOLERANCE for one in examples)
+
+
+def _breaks(
+    graph: ChannelGraph, kept: Kept, examples: Sequence[Any], trial: Run | None
+) -> bool:
     """Return whether the model with these channels is wrong or does not run."""
     cuts = graph.cuts(kept)
     try:
         small = slim(graph.model, cuts)
-        if verify_cuts(graph, kept, cuts, small, inputs) > TOLERANCE:
-            return True
+        for inputs in examples:
+            if verify_cuts(graph, kept, cuts, small, inputs) > TOLERANCE:
+                return True
         if trial is not None:
             trial(small)
     except Exception:  # noqa: BLE001 - user code may raise anything

@@ -53,21 +53,20 @@ def silenced_output(
 def _zeroed(model: nn.Module, lines: _Lines) -> Iterator[None]:
     """Put zeros where dropped channels are, and the old values back afterwards."""
     parameters = dict(model.named_parameters())
-    old: dict[str, Tensor] = {}
+    old: list[tuple[Tensor, int, Tensor, Tensor]] = []  # lines are less than copies
     try:
         for (name, axis), line in lines.items():
             parameter = parameters.get(name)
             if parameter is None:
                 continue
-            if name not in old:
-                old[name] = parameter.data
-                parameter.data = parameter.data.clone()
             index = torch.from_numpy(np.flatnonzero(line)).to(parameter.device)
-            parameter.data.index_fill_(axis, index, 0)
+            data = parameter.data
+            old.append((data, axis, index, data.index_select(axis, index)))
+            data.index_fill_(axis, index, 0)
         yield
     finally:
-        for name, data in old.items():
-            parameters[name].data = data
+        for data, axis, index, values in reversed(old):
+            data.index_copy_(axis, index, values)
 
 
 class _DropFlow(Flow):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
@@ -66,6 +66,22 @@ class OpCall:
 
 
 @dataclass(frozen=True)
+class ModuleCall:
+    """One call of a module by another.
+
+    Args:
+        module: Name of the one called.
+        caller: Name of the one that called it.
+        tensors: What it was called with and what it returned, as it stands in the
+            operations.
+    """
+
+    module: str
+    caller: str
+    tensors: list[Tensor]
+
+
+@dataclass(frozen=True)
 class OpTrace:
     """All operations of one forward pass, in order, and what it returned.
 
@@ -76,12 +92,14 @@ class OpTrace:
         output: What the model returned.
         stand_ins: What stands in the calls for tensors in ``output``, by their ``id``.
         inputs: What the model was called with.
+        modules: The calls of modules, in the order in which they ended.
     """
 
     calls: list[OpCall] = field(default_factory=list)
     output: Any = None
     stand_ins: Mapping[int, Tensor] = field(default_factory=dict, repr=False)
     inputs: Any = None
+    modules: list[ModuleCall] = field(default_factory=list, repr=False)
 
     def outputs(self) -> Iterator[Tensor]:
         """Yield the tensors in the output, as they stand in the calls."""
@@ -137,10 +155,10 @@ def recorded_run(
     """
     stack = [""] if stack is None else stack
     mode = _Recording(stack)
-    with followed(model, stack), extension_calls(mode.record), mode:
+    with followed(model, stack, mode.record_module), extension_calls(mode.record), mode:
         output = call_model(model, inputs)
     stand_ins = mode.stand_ins.of_tensors(tensors_in(output))
-    return OpTrace(mode.calls, output, stand_ins, inputs)
+    return OpTrace(mode.calls, output, stand_ins, inputs, mode.modules)
 
 
 @contextmanager
@@ -151,10 +169,20 @@ def running_plain(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def followed(model: nn.Module, stack: list[str]) -> Iterator[None]:
+def followed(
+    model: nn.Module,
+    stack: list[str],
+    hear: Callable[[str, str, Any], None] | None = None,
+) -> Iterator[None]:
     """Keep the names of the modules that run on a stack, innermost last.
 
     When a module raises, its name stays on the stack.
+
+    Args:
+        model: The model.
+        stack: Filled.
+        hear: Called with the name of a module, that of the one that called it, and all
+            that goes from one to the other, after every call.
     """
     names = {id(module): name for name, module in model.named_modules()}
     original = nn.Module.__call__
@@ -168,6 +196,8 @@ def followed(model: nn.Module, stack: list[str]) -> Iterator[None]:
         stack.append(name)
         result = original(self, *args, **kwargs)
         del stack[depth:]
+        if hear is not None:
+            hear(name, stack[-1], (args, kwargs, result))
         return result
 
     nn.Module.__call__ = call  # type: ignore[method-assign]
@@ -182,6 +212,7 @@ class _Recording(TorchDispatchMode):
         super().__init__()
         self.calls: list[OpCall] = []
         self.stand_ins = StandIns()
+        self.modules: list[ModuleCall] = []
         self._stack = stack
 
     @classmethod
@@ -210,6 +241,11 @@ class _Recording(TorchDispatchMode):
         named = {key: of(arg) for key, arg in kwargs.items()} if kwargs else kwargs
         made = self.stand_ins.of_result(result, args, kwargs)
         self.calls.append(OpCall(name, inside, named, made, self._stack[-1], func))
+
+    def record_module(self, name: str, caller: str, values: Any) -> None:
+        """Take in what a module was called with and what it returned."""
+        tensors = [self.stand_ins.of(tensor) for tensor in tensors_in(values)]
+        self.modules.append(ModuleCall(name, caller, tensors))
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

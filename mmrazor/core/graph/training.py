@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import nn
 
-from .trace import OpTrace, TraceError, tensors_in, trace
+from ..forward import as_in_training, call_model, examples_of, keeping_state
+from .failing import Run
+from .trace import OpTrace, TraceError, running_plain, tensors_in, trace
 
 
 def training_inputs(model: nn.Module, inputs: Any) -> dict[str, Any] | None:
@@ -33,8 +36,8 @@ def training_inputs(model: nn.Module, inputs: Any) -> dict[str, Any] | None:
     return {**inputs, "mode": "loss"}
 
 
-def unused_parameters(model: nn.Module, recorded: OpTrace) -> list[str]:
-    """Return the names of the parameters that no operation of a trace took.
+def unused_parameters(model: nn.Module, *traces: OpTrace) -> list[str]:
+    """Return the names of the parameters that no operation of some traces took.
 
     Example:
         >>> import torch
@@ -44,39 +47,99 @@ def unused_parameters(model: nn.Module, recorded: OpTrace) -> list[str]:
     """
     used = {
         id(tensor)
+        for recorded in traces
         for call in recorded.calls
         for tensor in tensors_in([call.args, call.kwargs])
     }
     return [name for name, p in model.named_parameters() if id(p) not in used]
 
 
-def training_traces(model: nn.Module, inputs: Any, recorded: OpTrace) -> list[OpTrace]:
-    """Trace the training forward if it may run what inference does not.
+def training_traces(
+    model: nn.Module, inputs: Any, recorded: OpTrace, others: Sequence[OpTrace] = ()
+) -> list[OpTrace]:
+    """Trace the forward of training if it may run what inference does not.
+
+    That is the ``loss`` mode of an OpenMMLab model whose inputs have data samples, and
+    train mode with the same inputs for any other.
 
     Args:
         model: The model.
-        inputs: What it was traced with.
-        recorded: That trace.
+        inputs: What it was traced with, or a list of such inputs.
+        recorded: The first of these traces.
+        others: The rest of them.
 
     Returns:
-        One trace or none.
+        Traces of what ran in training; none if inference uses all parameters.
     """
-    extra = training_inputs(model, inputs)
-    unused = unused_parameters(model, recorded) if extra is not None else []
-    if not unused:
-        return []
+    unused = unused_parameters(model, recorded, *others)
+    found: list[OpTrace] = []
     refusal: TraceError | None = None
-    for training in (False, True):  # some losses run in train mode alone
+    for example in examples_of(inputs):
+        if not unused:
+            break
+        extra = training_inputs(model, example)
         try:
-            return [trace(model, extra, training=training)]
+            found.append(_training_trace(model, example if extra is None else extra))
         except TraceError as err:
             refusal = refusal or err
-    print_log(
-        f"{len(unused)} parameters, such as '{unused[0]}', are not used in "
-        f"{inputs['mode']} mode, and loss mode does not run on the example inputs: "
-        f"{refusal} They keep their size; if training uses them, leave the parts that "
-        "they read out of the pruning.",
-        logger="current",
-        level=logging.WARNING,
-    )
-    return []
+        else:
+            unused = unused_parameters(model, recorded, *others, *found)
+    if unused and refusal is not None:
+        first = examples_of(inputs)[0]
+        mode = first.get("mode") if isinstance(first, Mapping) else None
+        loss = training_inputs(model, first) is not None
+        print_log(
+            f"{len(unused)} parameters, such as '{unused[0]}', are not used in "
+            f"{mode or 'eval'} mode, and {'loss' if loss else 'train'} mode does not "
+            f"run on the example inputs: {refusal}",
+            logger="current",
+            level=logging.WARNING,
+        )
+    return found
+
+
+def _training_trace(model: nn.Module, inputs: Any) -> OpTrace:
+    modes = [True]  # some losses run in train mode alone
+    if isinstance(inputs, Mapping) and inputs.get("mode") == "loss":
+        modes = [False, True]
+    refusal: TraceError | None = None
+    for training in modes:
+        try:
+            with keeping_state(model):
+                return trace(model, inputs, training=training)
+        except TraceError as err:
+            refusal = refusal or err
+    assert refusal is not None
+    raise refusal
+
+
+def train_mode_trial(model: nn.Module, inputs: Any) -> Run | None:
+    """Return a function that runs a model in train mode, and leaves it as it was.
+
+    Args:
+        model: A plain torch model; it has to pass itself.
+        inputs: What it is called with, or a list of such inputs: those that it does not
+            run on in train mode (for want of labels, perhaps) are left out.
+    """
+    passed: list[Any] = []
+    for example in examples_of(inputs):
+        try:
+            _run_in_training([example], model)
+        except Exception as err:  # noqa: BLE001 - user code may raise anything
+            text = str(err).splitlines()[0] if str(err) else ""
+            print_log(
+                f"{type(model).__name__} does not run in train mode on the example "
+                f"inputs ({type(err).__name__}: {text}): pruned, it is checked in eval "
+                "mode alone.",
+                logger="current",
+                level=logging.INFO,
+            )
+        else:
+            passed.append(example)
+    return partial(_run_in_training, passed) if passed else None
+
+
+def _run_in_training(examples: Sequence[Any], model: nn.Module) -> None:
+    for inputs in examples:
+        with running_plain(model), keeping_state(model), as_in_training(model):
+            call_model(model, inputs)

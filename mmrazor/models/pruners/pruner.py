@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ...core.cost import Budget, Cost, CostTable, count_cost, warn_of_uncounted
+from ...core.forward import examples_of
 from ...core.graph import ChannelGraph, channel_graph, checked_slimming
 from ...core.graph.belongs import shapes_of
 from ...core.graph.cuts import Cuts
@@ -74,7 +75,8 @@ def prune_graph(
 
     Args:
         graph: Its groups are ranked; those that break the model are frozen in it.
-        inputs: What the model is called with.
+        inputs: What the model is called with; of a list of such inputs, the first is
+            what costs, and the pruned model is compared on each.
         budget: Bounds on the cost, see :class:`Budget`.
         importance: Ranks the channels: a name, a config or an object.
         ranking: ``global`` or ``local``, see :func:`kept_units`.
@@ -92,8 +94,9 @@ def prune_graph(
     budget = Budget.parse(budget)
     scorer = build_importance(importance)
     table = cost_table(graph)
-    known = graph.recorded if graph.recorded.inputs is inputs else None
-    dense = count_cost(graph.model, inputs, known)
+    first = examples_of(inputs)[0]
+    known = graph.recorded if graph.recorded.inputs is first else None
+    dense = count_cost(graph.model, first, known)
     if budget.macs is not None and graph not in _WARNED:  # as often as it is tried
         warn_of_uncounted(dense.uncounted, type(graph.model).__name__)
         _WARNED.add(graph)
@@ -117,7 +120,7 @@ def prune_graph(
         )
 
     checked = checked_slimming(graph, choose, inputs, trial)
-    cost = count_cost(checked.model, inputs, checked.recorded)
+    cost = count_cost(checked.model, first, checked.recorded)
     return Pruned(
         checked.model,
         subnet_of(graph, checked.kept, checked.cuts, cost),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from mmengine.model import BaseModel
 from torch import nn
 
 from ...core.copying import copied
@@ -18,7 +19,7 @@ from ...core.graph import ChannelGraph, channel_graph, checked_slimming
 from ...core.graph.belongs import misfits
 from ...core.graph.cuts import Cuts
 from ...core.graph.trace import tensors_in
-from ...core.graph.training import training_inputs
+from ...core.graph.training import train_mode_trial, training_inputs
 from .pruner import NothingPrunableError, nothing_prunable
 from .pruning_state import PruningState, PruningStateError
 
@@ -162,11 +163,15 @@ def cuts_to_do(
 def loss_trial(graph: ChannelGraph, inputs: Any) -> Callable[[nn.Module], None] | None:
     """Return a function that computes the losses of a model like the graph's.
 
+    A plain torch model has none; it is run in train mode.
+
     Args:
         graph: Knows the model as it is; if its own losses cannot be computed on these
             inputs, there is nothing to compare with, and None is returned.
         inputs: What the model is called with.
     """
+    if not isinstance(graph.model, BaseModel):
+        return train_mode_trial(graph.model, inputs)
     given = training_inputs(graph.model, inputs)
     if given is None:
         return None
