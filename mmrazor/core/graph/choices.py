@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .extension_ops import wrapped_extensions
+from ..extension_ops import wrapped_extensions
 from .trace import OpTrace, op_name, tensors_in
 
 # Positions along a dim, and the values there; with their default dim.

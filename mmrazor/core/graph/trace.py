@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..extension_ops import extension_calls
 from ..forward import (
     as_in_training,
     call_model,
     evaluating,
     without_fused_layers,
 )
-from ..extension_ops import extension_calls
 from ..op_macs import is_composed, op_name
 from .stand_ins import StandIns
 
