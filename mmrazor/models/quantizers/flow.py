@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ...core.cost.cost import counted
+from ...core.extension_ops import extension_calls
 from ...core.forward import call_model
-from ...core.graph.extension_ops import extension_calls
 from ...core.graph.trace import running_plain, tensors_in
 from .functions import READS, num_macs
 from .sites import Site, SiteMode, flat_tensors
