@@ -22,6 +22,7 @@ from ..models.architectures import load_weights
 from .finetune_config import check_plain, write_config
 from .retrain_config import retrain_config
 from .run_config import RunConfigError, existing_checkpoint, load_config, run_config
+from .run_folder import is_first_rank, run_folder
 from .runner import build_runner, check_datasets, explained_types
 from .search_costs import SearchCosts
 from .search_files import write_subnets, write_table
@@ -71,6 +72,8 @@ def search(
         ConnectionError: If the storage of the searcher cannot be reached.
         FileExistsError: If there is a search in the work dir that is not to be resumed.
         FileNotFoundError: If config or checkpoint does not exist.
+        FileWriteError: If the work dir cannot be written.
+        FolderInUseError: If another run writes into the work dir.
         RunConfigError: If the config is faulty, a dataset is empty, or the checkpoint
             is of another supernet.
         RuntimeError: If Subnets cannot be evaluated at all.
@@ -89,35 +92,38 @@ def search(
     run = run_config(cfg, work_dir=work_dir, launcher=launcher, seed=seed)
     # Hooks of the training have nothing to do; the weights are loaded here.
     run.custom_hooks, run.load_from, run.resume = [], None, False
-    with unstarted(run):
-        runner = build_runner(run)
-        model = _supernet(runner, cfg)
-        tuned = retrain_config(cfg, _SUBNET)
-        check_plain(tuned)
-        folder = Path(run.work_dir)
-        from_leader(lambda: _check_state(SearchState(folder, model.space), resume))
-        _load(model, weights, cfg)
-        check_datasets(runner, "val")
-        steps = Steps(console if rank() == 0 else None)
-        costs = SearchCosts.of(cfg, model, settings, folder, resume, steps)
-        with explained_types():
-            loop = SearchLoop(
-                runner,
-                runner.val_loop.dataloader,
-                runner.val_loop.evaluator,
-                settings.searcher,
-                settings.metric,
-                budget=settings.budget,
-                space_cost=costs.space_cost,
-                latency=costs.latency,
-                resume=resume,
-                **{
-                    "calibrate_dataloader": run.get("train_dataloader"),
-                    **settings.loop,
-                },
-            )
-    best = loop.run()
-    return from_leader(lambda: _written(folder, tuned, loop, best, costs, start, steps))
+    with run_folder(run.work_dir, held=is_first_rank(run.launcher)):
+        with unstarted(run):
+            runner = build_runner(run)
+            model = _supernet(runner, cfg)
+            tuned = retrain_config(cfg, _SUBNET)
+            check_plain(tuned)
+            folder = Path(run.work_dir)
+            from_leader(lambda: _check_state(SearchState(folder, model.space), resume))
+            _load(model, weights, cfg)
+            check_datasets(runner, "val")
+            steps = Steps(console if rank() == 0 else None)
+            costs = SearchCosts.of(cfg, model, settings, folder, resume, steps)
+            with explained_types():
+                loop = SearchLoop(
+                    runner,
+                    runner.val_loop.dataloader,
+                    runner.val_loop.evaluator,
+                    settings.searcher,
+                    settings.metric,
+                    budget=settings.budget,
+                    space_cost=costs.space_cost,
+                    latency=costs.latency,
+                    resume=resume,
+                    **{
+                        "calibrate_dataloader": run.get("train_dataloader"),
+                        **settings.loop,
+                    },
+                )
+        best = loop.run()
+        return from_leader(
+            lambda: _written(folder, tuned, loop, best, costs, start, steps)
+        )
 
 
 def _supernet(runner: Runner, cfg: Config) -> SearchableAlgorithm:

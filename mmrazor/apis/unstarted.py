@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 from mmengine.runner import BaseLoop, Runner
+from mmengine.utils import ManagerMixin
 
 from .error_line import is_debugged
 
@@ -57,6 +58,7 @@ def unstarted(cfg: Config) -> Iterator[Unstarted]:
     before = set(os.listdir(work_dir)) if work_dir.is_dir() else set()
     copy = work_dir / Path(cfg.filename).name if cfg.filename else None
     text = copy.read_bytes() if copy is not None and copy.is_file() else None
+    instances = _instances()
     run = Unstarted()
     try:
         yield run
@@ -68,7 +70,29 @@ def unstarted(cfg: Config) -> Iterator[Unstarted]:
             for folder in missing:
                 with suppress(OSError):
                     folder.rmdir()  # only if nobody put something there
+            _forget(instances)
         raise
+
+
+def _instances() -> dict[type, set[str]]:
+    """Return the names of mmengine's loggers, visualizers and their kind, by class."""
+    found: dict[type, set[str]] = {}
+    classes: list[type] = [ManagerMixin]
+    while classes:
+        one = classes.pop()
+        found[one] = set(one._instance_dict)  # type: ignore[attr-defined]
+        classes += one.__subclasses__()
+    return found
+
+
+def _forget(before: dict[type, set[str]]) -> None:
+    """Drop what was made since: it would write into folders that are gone.
+
+    A run that begins in the same second has the same name and would be given it.
+    """
+    for one, names in _instances().items():
+        for name in names - before.get(one, set()):
+            one._instance_dict.pop(name)  # type: ignore[attr-defined]
 
 
 def _take_back_logs(work_dir: Path, before: set[str]) -> None:

@@ -5,6 +5,7 @@ import csv
 import pytest
 from toy_supernet import SEARCH, SUPERNET, save_supernet
 
+from mmrazor.apis.run_folder import run_folder
 from tests.tools.output import error
 
 TIMED = ("seconds",)
@@ -112,3 +113,15 @@ def test_errors_are_one_line(toy_config, search_config, run_tool, tmp_path):
     text = error(run_tool("search.py", config, "supernet.pth", code=1))
     assert "macs may be 0 to" in text
     assert "and this space reaches 5648 to" in text
+
+
+@pytest.mark.parametrize("option", [[], ["--resume"]])
+def test_a_second_search_in_the_folder_is_refused(
+    search_config, run_tool, tmp_path, option
+):
+    tool = ("search.py", search_config(), "supernet.pth", "--work-dir", "found")
+    with run_folder(tmp_path / "found"):
+        text = error(run_tool(*tool, *option, code=1))
+    assert "'found' is in use by another run: process" in text
+    assert "--work-dir found_2" in text
+    assert not (tmp_path / "found").exists()
