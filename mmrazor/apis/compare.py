@@ -89,6 +89,7 @@ def compare(
             for name, cfg, file in zip(called, cfgs, files, strict=True)
         ]
     metrics: dict[str, dict[str, float]] = {name: {} for name in called}
+    out = Path(out)
     with run_folder(out, "--out"), scratch_folder(out) as folder:
         with steps.step("Writing ONNX and checking it", len(sources)) as advance:
             found = {}

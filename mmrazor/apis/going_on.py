@@ -137,8 +137,8 @@ def stoppable() -> Iterator[Stop]:
     try:
         yield stop
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for known, handler in before.items():
+            signal.signal(known, handler)
 
 
 def _without(arguments: Sequence[str], kept: _Kept) -> tuple[list[str], list[str]]:

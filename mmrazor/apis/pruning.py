@@ -78,6 +78,7 @@ def prune(
     model, budget = eager_module(model), Budget.parse(budget)
     parts: dict[str, Any] = dict(ignore=ignore, tie=tie, whole=whole)
     first = examples_of(inputs)[0]
+    trial: Any
     if isinstance(model, BaseModel):
         trial = training_trial(model, first)[0]
     else:

@@ -33,7 +33,7 @@ class FolderInUseError(RuntimeError):
 
 @contextmanager
 def run_folder(
-    folder: str | Path, option: str = "--work-dir", held: bool = True
+    folder: str | os.PathLike[str], option: str = "--work-dir", held: bool = True
 ) -> Iterator[Path]:
     """Hold a folder for this process while the ``with`` block runs.
 

@@ -68,7 +68,7 @@ class CheckCheckpointHook(Hook):
                 "by name, as model.state_dict() gives them."
             )
         # Under its own names a run goes on; with others it was another Algorithm's.
-        names = state if resuming else renamed_to_fit(state, model.state_dict())
+        names: Any = state if resuming else renamed_to_fit(state, model.state_dict())
         renamed: Any = OrderedDict(names)
         if hasattr(names, "_metadata"):
             renamed._metadata = names._metadata  # versions of the modules

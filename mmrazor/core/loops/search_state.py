@@ -12,7 +12,7 @@ from typing import Any, final
 from ..files import write_atomically
 from ..searchers.rows import subnet_from_row, subnet_row, values_from_row, values_row
 from ..space import SearchSpace, Subnet
-from .crash_note import note_path, read_note
+from .crash_note import read_note
 
 FORMAT = "mmrazor.search/1"
 
@@ -181,7 +181,7 @@ class SearchState:
         self.searcher_file.unlink(missing_ok=True)
         self.evaluations_file.unlink(missing_ok=True)
         self.round_file.unlink(missing_ok=True)
-        for note in self.round_file.parent.glob(note_path("", "*").name):
+        for note in self.round_file.parent.glob("search.rank*.note"):
             note.unlink()
 
     def _check_number(self, found: int) -> None:

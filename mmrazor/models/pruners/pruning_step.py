@@ -160,7 +160,9 @@ def cuts_to_do(
     return wanted.cuts
 
 
-def loss_trial(graph: ChannelGraph, inputs: Any) -> Callable[[nn.Module], None] | None:
+def loss_trial(
+    graph: ChannelGraph, inputs: Any
+) -> Callable[[nn.Module], object] | None:
     """Return a function that computes the losses of a model like the graph's.
 
     A plain torch model has none; it is run in train mode.
