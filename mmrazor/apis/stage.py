@@ -105,6 +105,7 @@ def train_stage(
         RunConfigError: If the config or the data is faulty, or the work dir holds what
             is of no stage.
     """
+    remove_leftovers(work_dir)
     stage = Stage.read(work_dir)
     if stage is None or stage.fingerprint != identity:
         remove_stage(work_dir)
