@@ -89,8 +89,8 @@ def compare(
             for name, cfg, file in zip(called, cfgs, files, strict=True)
         ]
     metrics: dict[str, dict[str, float]] = {name: {} for name in called}
-    out = Path(out)
-    with run_folder(out, "--out"), scratch_folder(out) as folder:
+    place = Path(out)
+    with run_folder(place, "--out"), scratch_folder(place) as folder:
         with steps.step("Writing ONNX and checking it", len(sources)) as advance:
             found = {}
             for number, one in enumerate(sources):
@@ -123,9 +123,9 @@ def compare(
         shown = _metric(metrics, metric, sources[0].cfg) if tested else None
         processor = device_name("cpu").rpartition(",")[0]
         comparison = Comparison(rows, shown, processor)
-        with file_set(out, (REPORT, PICTURE)) as place:
-            comparison.write(place / REPORT)
-            draw_comparison(comparison, place / PICTURE)
+        with file_set(place, (REPORT, PICTURE)) as written:
+            comparison.write(written / REPORT)
+            draw_comparison(comparison, written / PICTURE)
     return comparison
 
 

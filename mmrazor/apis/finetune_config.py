@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,8 @@ def write_config(path: Path, cfg: Config, header: str) -> Path:
     def write(temporary: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
         read = Config.fromfile(str(temporary), import_custom_modules=False)
-        here = str(temporary.resolve().parent).replace("\\", "/")
+        # As mmengine takes it: links are not followed.
+        here = os.path.abspath(temporary.parent).replace("\\", "/")
         expected = _replaced(_plain(cfg), "{{ fileDirname }}", here)
         found = _plain(read)
         wrong = [key for key in expected if found.get(key) != expected[key]]

@@ -132,8 +132,8 @@ def stoppable() -> Iterator[Stop]:
     stop = Stop()
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, stop)
+        for wanted in (signal.SIGINT, signal.SIGTERM):
+            before[wanted] = signal.signal(wanted, stop)
     try:
         yield stop
     finally:

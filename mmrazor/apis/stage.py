@@ -111,6 +111,7 @@ def train_stage(
         RunConfigError: If the config or the data is faulty, the work dir holds what is
             of no stage, or training turns NaN.
     """
+    remove_leftovers(work_dir)
     stage = Stage.read(work_dir)
     if stage is None or stage.fingerprint != identity:
         remove_stage(work_dir)

@@ -330,18 +330,22 @@ def _move(hidden: Path, folder: Path, names: Sequence[str]) -> None:
         name for name in set(names) - set(written) if os.path.lexists(folder / name)
     )
     for name in written:
-        _refuse_folder(folder / name)
-        _to_disk(new / name)
+        with _named(folder / name):
+            _refuse_folder(folder / name)
+            _to_disk(new / name)
     _to_disk(new)
     old.mkdir()
     try:
         for name in (*written, *stale):
-            _keep(folder / name, old / name)
+            with _named(folder / name):
+                _keep(folder / name, old / name)
         write_json(begun, stale)
         for name in written:
-            os.replace(new / name, folder / name)
+            with _named(folder / name):
+                os.replace(new / name, folder / name)
         for name in stale:
-            (folder / name).unlink(missing_ok=True)  # it may be in `old`
+            with _named(folder / name):
+                (folder / name).unlink(missing_ok=True)  # it may be in `old`
         _to_disk(folder)
     except BaseException:
         for name in written:

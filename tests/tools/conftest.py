@@ -205,7 +205,7 @@ def run_tool(tmp_path, request):
     shell scripts, and all with ``fresh=True``, start as in a user's terminal.
     """
 
-    def run(tool, *args, code=0, fresh=False, **env):
+    def run(tool, *args, code=0, fresh=False, wait=120, **env):
         command = [str(ROOT / "tools" / tool), *map(str, args)]
         if fresh or tool.endswith(".sh"):
             program = "bash" if tool.endswith(".sh") else sys.executable
@@ -215,14 +215,14 @@ def run_tool(tmp_path, request):
                 env={**os.environ, **ENVIRONMENT, **env},
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=wait,
                 check=False,
             )
             output, found = done.stdout + done.stderr, done.returncode
         else:
             server = request.getfixturevalue("forkserver")
             process, log = start_script(server, command, tmp_path, env)
-            process.join(120)
+            process.join(wait)
             output, found = log.read_text(), process.exitcode
         assert code is None or found == code, output
         return output
@@ -274,7 +274,7 @@ def kill_points(run_tool):
     """
 
     def spread(number, *command):
-        output = run_tool(*command, KILL="")
+        output = run_tool(*command, wait=600, KILL="")
         counts = json.loads(re.search(r"^events: (.*)$", output, re.MULTILINE)[1])
         points = []
         for kind, many in (("write", number // 2), ("step", number - number // 2)):

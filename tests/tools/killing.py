@@ -17,11 +17,13 @@ class Events:
 
     Args:
         kill: ``write:5`` dies before the fifth write; ``""`` only counts.
+        by: Name of the signal.
     """
 
-    def __init__(self, kill=""):
+    def __init__(self, kill="", by="SIGKILL"):
         self.kind, _, at = kill.partition(":")
         self.at = int(at or 0)
+        self.signal = getattr(signal, by)
         self.owner = os.getpid()
         self.counts = dict.fromkeys(EVENTS, 0)
         for kind, calls in EVENTS.items():
@@ -33,7 +35,7 @@ class Events:
             if os.getpid() == self.owner:
                 self.counts[kind] += 1
                 if kind == self.kind and self.counts[kind] == self.at:
-                    os.kill(self.owner, signal.SIGKILL)
+                    os.kill(self.owner, self.signal)
             return call(*args, **kwargs)
 
         return counted

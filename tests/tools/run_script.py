@@ -15,7 +15,7 @@ def run_script(command, folder, env, log):
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    events = Events(env["KILL"]) if "KILL" in env else None
+    events = Events(env["KILL"], env.get("BY", "SIGKILL")) if "KILL" in env else None
     sys.argv = command
     sys.path.insert(0, os.path.dirname(command[0]))
     runpy.run_path(command[0], run_name="__main__")

@@ -9,7 +9,7 @@ from conftest import pruned
 from test_quickstart import comparable, tiny_data  # noqa: F401
 
 STEPS = {"type": "CubicSchedule", "begin": 2, "end": 10, "interval": 4}
-MANY = [2, pytest.param(10, marks=pytest.mark.slow)]
+MANY = [2, pytest.param(10, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
 
 
 def hidden_in(folder):
@@ -72,7 +72,7 @@ def test_quickstart(run_tool, kill_points, tmp_path, tiny_data, number):  # noqa
         return ("quickstart.py", *options)
 
     if number == 2:  # both in one run, which is begun three times
-        run_tool(*command("whole"))
+        run_tool(*command("whole"), wait=600)
         points = [["step:200", "write:120"]]
     else:
         points = [[point] for point in kill_points(number, *command("whole"))]
@@ -80,8 +80,8 @@ def test_quickstart(run_tool, kill_points, tmp_path, tiny_data, number):  # noqa
     for kills in points:
         cut = tmp_path / kills[0].replace(":", "_")
         for kill in kills:
-            run_tool(*command(cut.name), code=-9, KILL=kill)
-        run_tool(*command(cut.name))
+            run_tool(*command(cut.name), wait=600, code=-9, KILL=kill)
+        run_tool(*command(cut.name), wait=600)
         first, second = (comparable(one / "results.json") for one in (whole, cut))
         assert first == second
         for name in ("teacher", "student", "distilled"):
