@@ -92,8 +92,11 @@ def _watching(name: str, found: list[str]) -> Any:
         losses = isinstance(output, Mapping) and any("loss" in str(k) for k in output)
         if found or losses or not name or all_finite(_tensors(output)):
             return
-        why = ""
-        if not all_finite(_tensors([args, kwargs])):
+        why, whole = "", all_finite(_tensors([args, kwargs]))
+        if not whole and name.rpartition(".")[2] == "data_preprocessor":
+            found.append("; the batch itself holds nan or infinity")
+            return
+        if not whole:
             why = ", and so is its input"
         for key, value in module.named_parameters(recurse=False):
             if not all_finite([value]):
