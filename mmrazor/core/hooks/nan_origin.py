@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,8 +40,12 @@ def all_finite(tensors: Iterable[Tensor]) -> bool:
         values = tensor.coalesce().values() if tensor.is_sparse else tensor
         if values.numel() and (values.is_floating_point() or values.is_complex()):
             alike[values.device, values.dtype].append(values)
-    largest = [torch.stack(torch._foreach_norm(v, math.inf)) for v in alike.values()]
-    return all(bool(norms.isfinite().all()) for norms in largest)
+    # Norms are cheap; squares of large numbers overflow, and are looked at once more.
+    return all(
+        bool(torch.stack(torch._foreach_norm(values)).isfinite().all())
+        or all(bool(value.isfinite().all()) for value in values)
+        for values in alike.values()
+    )
 
 
 def find_origin(
