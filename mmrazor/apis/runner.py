@@ -111,7 +111,8 @@ def guard_(runner: Runner) -> None:
     if runner._load_from or runner._resume:
         partly = bool(runner.cfg.get("load_what_fits", False))
         runner.register_hook(CheckCheckpointHook(training=True, partly=partly))
-    if runner.cfg.get("stop_on_nan", True):
+    own = any(isinstance(hook, StopOnNanHook) for hook in runner.hooks)
+    if runner.cfg.get("stop_on_nan", True) and not own:
         runner.register_hook(StopOnNanHook())
 
 
@@ -130,11 +131,14 @@ def explained_faults(runner: Runner) -> Iterator[None]:
     except (CheckpointError, NonFiniteError) as err:
         raise RunConfigError(str(err)) from err
     except WrongCheckpointError as err:
+        name = runner._load_from or f"{runner.work_dir}/last_checkpoint"
         text = (
-            f"Checkpoint '{runner._load_from}' is not of the model in "
-            f"'{runner.cfg.filename}': {err}"
+            f"Checkpoint '{name}' is not of the model in '{runner.cfg.filename}': {err}"
         )
-        if runner._train_loop is not None and not runner._resume:
+        checks = [
+            hook for hook in runner.hooks if isinstance(hook, CheckCheckpointHook)
+        ]
+        if any(hook.training for hook in checks) and not runner._resume:
             text += (
                 " To begin with what fits, as for other classes, set load_what_fits = "
                 "True."

@@ -76,6 +76,7 @@ def test_checkpoint_of_another_model_is_refused(toy_config, run_tool, tmp_path):
     text = error(run_tool("test.py", toy_config(), "a.pth", code=1))
     assert "Checkpoint 'a.pth' is not of the model in 'toy.py'" in text
     assert "lacks 8 of 8 weights, such as 'first.weight'; it has 'conv.weight'" in text
+    assert "load_what_fits" not in text  # which is a key of trainings
 
 
 def test_test_needs_a_test_set(toy_config, run_tool, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,8 +40,12 @@ def all_finite(tensors: Iterable[Tensor]) -> bool:
         values = tensor.coalesce().values() if tensor.is_sparse else tensor
         if values.numel() and (values.is_floating_point() or values.is_complex()):
             alike[values.device, values.dtype].append(values)
-    largest = [torch.stack(torch._foreach_norm(v, math.inf)) for v in alike.values()]
-    return all(bool(norms.isfinite().all()) for norms in largest)
+    # Norms are cheap; squares of large numbers overflow, and are looked at once more.
+    return all(
+        bool(torch.stack(torch._foreach_norm(values)).isfinite().all())
+        or all(bool(value.isfinite().all()) for value in values)
+        for values in alike.values()
+    )
 
 
 def find_origin(
@@ -92,8 +95,11 @@ def _watching(name: str, found: list[str]) -> Any:
         losses = isinstance(output, Mapping) and any("loss" in str(k) for k in output)
         if found or losses or not name or all_finite(_tensors(output)):
             return
-        why = ""
-        if not all_finite(_tensors([args, kwargs])):
+        why, whole = "", all_finite(_tensors([args, kwargs]))
+        if not whole and name.rpartition(".")[2] == "data_preprocessor":
+            found.append("; the batch itself holds nan or infinity")
+            return
+        if not whole:
             why = ", and so is its input"
         for key, value in module.named_parameters(recurse=False):
             if not all_finite([value]):
