@@ -6,7 +6,7 @@ import pytest
 import toy_supernet
 from bad_bases import config_text, write_files
 from bad_configs import CASES, Bad
-from run_script import run_unformatted
+from run_unformatted import run_unformatted
 
 from tests.tools.conftest import ROOT
 
