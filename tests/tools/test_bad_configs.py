@@ -11,6 +11,8 @@ from run_unformatted import run_unformatted
 from tests.tools.conftest import ROOT
 
 LOG = "output.txt"
+QUICK = (0, 2)
+SLOW = [pytest.mark.slow]
 
 
 @pytest.fixture
@@ -40,11 +42,11 @@ def on_disk(folder):
     return found
 
 
-# Every second one is always run; all in the slow tests.
+# Two of five are always run; all in the slow tests.
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(case, id=str(case), marks=[pytest.mark.slow] if at % 2 else [])
+        pytest.param(case, id=str(case), marks=[] if at % 5 in QUICK else SLOW)
         for at, case in enumerate(CASES)
     ],
 )
