@@ -82,6 +82,7 @@ def test_closed_pipe(ended):
         sys.stdout = stdout
 
 
+@pytest.mark.slow
 def test_reader_that_leaves(tmp_path):
     script = tmp_path / "many.py"
     script.write_text(
