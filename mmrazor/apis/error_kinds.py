@@ -146,11 +146,11 @@ def _sample_of_a_worker(err: BaseException) -> str:
     kind, _, said = last.partition(": ")
     if kind.endswith("SampleError"):
         return said
+    if "collate" in text:
+        return _not_together(last)
     lines = re.findall(r'File "([^"]+)", line (\d+)', text)
     at = f" at {lines[-1][0]}:{lines[-1][1]}" if lines else ""
-    inner = type(err)(last) if type(err) in (KeyError, IndexError) else None
-    words = _label_out_of_range(inner) if inner is not None else ""
-    return words or (
+    return (
         f"{found[2]} failed{at}: {last}. num_workers=0 in the loader reads the data in "
         "this process."
     )
@@ -171,10 +171,14 @@ def _collate(err: BaseException) -> str:
     calls = [place.frame.f_code.co_name for place in places(err)]
     if not any("collate" in text for text in (*calls, str(err))):
         return ""
-    found = _SHAPES.search(str(err))
-    said = f"their shapes are {found[1]}" if found else str(err)
+    return _not_together(str(err))
+
+
+def _not_together(said: str) -> str:
+    found = _SHAPES.search(said)
+    why = f"their sizes are {found[1]}" if found else said
     return (
-        f"The samples of one batch cannot be put together: {said}. Bring them to one "
+        f"The samples of one batch cannot be put together: {why}. Bring them to one "
         "size in the pipeline (Resize, RandomCrop, Pad), set collate_fn="
         "dict(type='pseudo_collate'), or batch_size=1."
     )

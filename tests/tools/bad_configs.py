@@ -1,12 +1,13 @@
 """Bad configs and options of every tool, and words that the one line must have.
 
 A case is a command, a base config, Python text that is appended to it, and words. The
-config is ``net.py`` in the folder that the tool runs in; ``{...}`` in a command is no
-format. Bases are in ``bad_bases``.
+config is ``net.py`` in the folder that the tool runs in. Bases, and the other files
+there, are in ``bad_bases``.
 """
 
 from __future__ import annotations
 
+import shlex
 from typing import NamedTuple
 
 
@@ -19,6 +20,7 @@ class Bad(NamedTuple):
         change: Python text behind it.
         words: All stand in the line.
         code: Exit code.
+        leaves_nothing: Whether the folder must be as it was.
     """
 
     command: str
@@ -26,11 +28,16 @@ class Bad(NamedTuple):
     change: str
     words: tuple[str, ...]
     code: int = 1
+    leaves_nothing: bool = True
 
     def __str__(self) -> str:
         """Return what tells the case from others, for pytest."""
         change = self.change.strip().replace("\n", "; ")
-        return f"{self.command} [{self.base}] {change}"[:100]
+        return f"{self.command} [{self.base}] {change}"[:120]
+
+    def words_of_command(self) -> list[str]:
+        """Return the command as a shell splits it."""
+        return shlex.split(self.command)
 
 
 def _of(command: str, base: str, *cases: tuple[str, ...]) -> list[Bad]:
@@ -309,7 +316,6 @@ MANY = _of(
     ("search['budget'] = {'macs': 'half'}", "macs", "half"),
     ("search['budget'] = 'half'", "budget", "half"),
     ("search['budget'] = {'mac': 0.5}", "mac", "macs"),
-    ("search['metric'] = 'acuracy'", "acuracy", "accuracy"),
     ("search['calibrate_bn'] = -1", "calibrate_bn", "-1"),
     ("search['calibrate_bn'] = 2.5", "calibrate_bn", "2.5"),
     ("search['calibrate_bn'] = 'all'", "calibrate_bn", "all"),
@@ -462,7 +468,6 @@ SENSITIVITY = _options(
     ("--group frist.out", "frist.out", "first.out"),
     ("--max-batches 0", "max_batches", "0"),
     ("--max-batches -1", "max_batches", "-1"),
-    ("--metric acuracy", "acuracy", "accuracy"),
     ("--keep-gib -1", "keep_gib", "-1"),
     ("--keep-gib nan", "keep_gib", "nan"),
     ("--out garbage.pth", "garbage.pth"),
@@ -570,4 +575,35 @@ PARSED = [
         ("prepare_data.py", "name"),
         ("quickstart.py --seed x", "--seed", "x"),
     )
+]
+
+# What was scored is kept: the same command goes on with it.
+KEPT = [
+    Bad(
+        "search.py net.py supernet.pth --work-dir found",
+        "search",
+        "search['metric'] = 'acuracy'",
+        ("acuracy", "accuracy"),
+        leaves_nothing=False,
+    ),
+    Bad(
+        "sensitivity.py net.py --metric acuracy",
+        "net",
+        "",
+        ("acuracy", "accuracy"),
+        leaves_nothing=False,
+    ),
+    Bad(
+        TRAIN,
+        "toy",
+        "default_hooks['checkpoint']['save_best'] = 'acuracy'",
+        ("save_best", "acuracy", "accuracy"),
+        leaves_nothing=False,
+    ),
+]
+
+CASES = [
+    *(TEXTS + TOY + DISTIL + PRUNE + QUANTIZE + MANY),
+    *(SEARCH + TEST + RESUME + PRUNING + QUANTIZING + SENSITIVITY),
+    *(OTHERS + PARSED + KEPT),
 ]

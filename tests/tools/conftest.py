@@ -172,15 +172,15 @@ def start_script(server, command, folder, env):
 
 
 @pytest.fixture
-def run_ranks(tmp_path, forkserver, free_port):
-    """Return a function that runs a tool in two processes, as a launcher does."""
+def start_ranks(tmp_path, forkserver, free_port):
+    """Return a function that starts a tool in two processes, as a launcher does."""
     names = {
         "pytorch": ("RANK", "LOCAL_RANK", "WORLD_SIZE"),
         "slurm": ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS"),
         "mpi": ("OMPI_COMM_WORLD_" + name for name in ("RANK", "LOCAL_RANK", "SIZE")),
     }
 
-    def run(tool, *args, launcher="pytorch"):
+    def start(tool, *args, launcher="pytorch"):
         command = [str(ROOT / "tools" / tool), *map(str, args)]
         command += ["--launcher", launcher]
         keys = tuple(names[launcher])
@@ -190,9 +190,33 @@ def run_ranks(tmp_path, forkserver, free_port):
             env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port}
             env |= {"SLURM_NODELIST": "node[1-2]", "LOG": rank}
             started.append(start_script(forkserver, command, tmp_path, env))
-        for process, log in started:
+        return started
+
+    return start
+
+
+@pytest.fixture
+def run_ranks(start_ranks):
+    """Return a function that runs a tool in two processes, which end well."""
+
+    def run(tool, *args, **kwargs):
+        for process, log in start_ranks(tool, *args, **kwargs):
             process.join(120)
             assert process.exitcode == 0, log.read_text()
+
+    return run
+
+
+@pytest.fixture
+def run_failing_ranks(start_ranks):
+    """Return a function that returns what two processes wrote, which both fail."""
+
+    def run(tool, *args):
+        started = start_ranks(tool, *args)
+        for process, _ in started:
+            process.join(120)
+        assert [process.exitcode for process, _ in started] == [1, 1]
+        return [log.read_text() for _, log in started]
 
     return run
 

@@ -137,7 +137,8 @@ class SeededFetch:
     """Read samples, each from the random state that belongs to its draw.
 
     Set as ``dataset.__getitems__``, which torch's DataLoader calls with the indices
-    of one batch, in the main process or in a worker.
+    of one batch, in the main process or in a worker. What was set there before reads
+    the samples, one by one.
 
     Args:
         dataset: A map-style dataset.
@@ -147,6 +148,8 @@ class SeededFetch:
     def __init__(self, dataset: Dataset, seed: int) -> None:
         self.dataset = dataset
         self.seed = seed
+        given = getattr(dataset, "__dict__", {}).get("__getitems__")
+        self.read = given.read if isinstance(given, SeededFetch) else given
 
     def __call__(self, indices: Sequence[Any]) -> list[Any]:
         """Return the samples in the order of ``indices``."""
@@ -157,7 +160,9 @@ class SeededFetch:
         samples = []
         for index in indices:
             self._seed_for(index)
-            samples.append(self.dataset[_plain(index)])
+            plain = _plain(index)
+            one = self.dataset[plain] if self.read is None else self.read([plain])[0]
+            samples.append(one)
         return samples
 
     def _seed_for(self, index: Any) -> None:
