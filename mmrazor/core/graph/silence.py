@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..extension_ops import extension_calls
 from ..forward import call_model
 from .channel_graph import ChannelGraph
-from ..extension_ops import extension_calls
 from .fields import narrowed, varying
 from .flow import Flow
 from .mixing import blank, dropped_lines, infinite_at_zero, mixed_dims, run_without

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..extension_ops import extensions_in_float32
 from ..forward import call_model, map_tensors
 from .channel_graph import ChannelGraph
 from .cuts import Cuts
@@ -23,7 +24,6 @@ from .difference import (
     relative_difference,
     sampled,
 )
-from ..extension_ops import extensions_in_float32
 from .silence import silenced_output
 from .slim import slim
 from .trace import OpTrace, recorded_run, running_plain, tensors_in

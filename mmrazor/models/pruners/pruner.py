@@ -23,7 +23,6 @@ from .budget import channels_per_unit, kept_units
 from .importances import Importance, build_importance
 from .meter import Latency
 
-
 # Graphs whose users were told what is not counted.
 _WARNED: WeakSet[ChannelGraph] = WeakSet()
 
