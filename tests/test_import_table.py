@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EVERYBODY = {
     *("registry", "compat", "version"),
     *("core.files", "core.forward", "core.names", "core.protocols"),
-    *("core.extension_ops", "core.op_macs"),
+    *("core.bounded", "core.extension_ops", "core.op_macs"),
 }
 CORE = {"core.space", "core.graph", "core.capture", "core.cost"}
 SEARCH = {"core.searchers", "core.loops", "core.hooks"}
@@ -45,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     # Modules of core that stand alone; optim_wrapper and checkpoint_backend are
     # found by mmengine through a registry.
     "core.files": set(),
+    "core.bounded": set(),
     "core.extension_ops": set(),
     "core.forward": set(),
     "core.names": set(),

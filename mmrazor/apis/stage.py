@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..core.bounded import read_json
 from ..core.files import write_json
 from .run_config import latest_checkpoint, run_config
 from .runner import build_runner, check_datasets, explained_types
@@ -54,7 +55,7 @@ class Stage:
     def read(cls, work_dir: Path) -> Stage | None:
         """Return what ``stage.json`` says, or None where there is no valid one."""
         try:
-            content = json.loads((work_dir / _RECORD).read_text(encoding="utf-8"))
+            content = read_json(work_dir / _RECORD)
             stage = cls(**content)
             stage.curve = {int(key): value for key, value in stage.curve.items()}
         except (OSError, TypeError, ValueError):

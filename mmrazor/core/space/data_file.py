@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from ..files import read_text, write_atomically
+from ..bounded import read_text
+from ..files import write_atomically
 from .values import shown
 
 # A network of a hundred thousand channels has one megabyte; what is larger than this,
