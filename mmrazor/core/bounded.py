@@ -24,13 +24,13 @@ def read_text(path: str | Path, most_bytes: int = MOST_BYTES) -> str:
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / 'a.json'
-        >>> path.write_text('[1]\\n')
-        4
+        >>> path.write_text('[1]')
+        3
         >>> read_json(path)
         [1]
-        >>> read_text(path, most_bytes=3)
+        >>> read_text(path, most_bytes=2)
         Traceback (most recent call last):
-        ValueError: it has more than 3 bytes, the most that such a file may have
+        ValueError: it has more than 2 bytes, the most that such a file may have
     """
     with Path(path).open("rb") as file:
         content = file.read(most_bytes + 1)
