@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# A hundred times the channels of the largest models; lists of so many take 200 MB.
-_MOST_INDICES = 4_000_000
+# More than the channels of the largest models; lists of so many take 40 MB.
+_MOST_INDICES = 1_000_000
 _HIGHEST = 2**31
 _MOST_AXES = 16
 _SHOWN = 40
