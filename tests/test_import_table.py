@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EVERYBODY = {
     *("registry", "compat", "version"),
     *("core.files", "core.forward", "core.locks", "core.names", "core.plain_table"),
-    *("core.checkpoint_reader", "core.copying", "core.downloads"),
+    *("core.bounded", "core.checkpoint_reader", "core.copying", "core.downloads"),
     *("core.extension_ops", "core.op_macs", "core.protocols", "core.values"),
 }
 CORE = {"core.space", "core.graph", "core.capture", "core.cost"}
@@ -47,6 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     # found by mmengine through a registry.
     "core.copying": set(),
     "core.files": set(),
+    "core.bounded": set(),
     "core.extension_ops": set(),
     "core.forward": set(),
     "core.locks": set(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..core.bounded import read_json
 from ..core.files import write_json
 
 _FORMAT = "mmrazor.sensitivity/1"
@@ -55,7 +55,7 @@ class SensitivityState:
         if not resume or not path.is_file():
             return cls(path, dict(settings))
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = read_json(path)
             if data["format"] != _FORMAT:
                 raise ValueError(f"its format is {data['format']!r}")
             groups = {

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from ..core.bounded import read_json
 from ..core.files import remove_leftovers, write_json
 from .run_config import RunConfigError, latest_checkpoint, run_config
 from .runner import (
@@ -62,7 +63,7 @@ class Stage:
     def read(cls, work_dir: Path) -> Stage | None:
         """Return what ``stage.json`` says, or None where there is no valid one."""
         try:
-            content = json.loads((work_dir / _RECORD).read_text(encoding="utf-8"))
+            content = read_json(work_dir / _RECORD)
             stage = cls(**content)
             stage.curve = {int(key): value for key, value in stage.curve.items()}
         except (OSError, TypeError, ValueError):

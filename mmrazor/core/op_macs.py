@@ -1,5 +1,5 @@
-# The one table of what multiplies. Counting a run and pricing cuts both read it, so they
-# cannot disagree: a count is a product of sizes, and each size is that of a tensor's dim.
+# The one table of what multiplies. Counting a run and pricing cuts both read it, so
+# that they cannot disagree: a count is a product of sizes, each that of a tensor's dim.
 """What an operation multiplies and accumulates, as products of the sizes of dims."""
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ Place: TypeAlias = "tuple[Tensor, int]"
 Formula: TypeAlias = "Callable[[Sequence[Any], dict[str, Any], Any], list[MacTerm]]"
 _FORMULAS: dict[str, Formula] = {}
 # For what is not in the table, torch's own, halved: a multiply-accumulate is two FLOPs.
-_OF_TORCH = {f"aten::{packet.__name__}": flops for packet, flops in flop_registry.items()}
+_OF_TORCH = {
+    f"aten::{packet.__name__}": flops for packet, flops in flop_registry.items()
+}
 
 
 @dataclass(frozen=True)

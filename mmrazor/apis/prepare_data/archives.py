@@ -1,6 +1,7 @@
 """Read members of archives in place: tarballs, wheels and Debian packages.
 
-Nothing is unpacked to disk, so no path inside an archive is ever trusted. A Debian
+Nothing is unpacked to disk, so no path inside an archive is ever trusted, and no more
+is unpacked than such files have. A Debian
 package is an ``ar`` archive with a ``data.tar.*`` member (deb(5)); it is read here
 without ``dpkg``, so that it works on any system.
 """
@@ -14,6 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from .errors import SourceError
 
@@ -26,6 +28,10 @@ BROKEN = (
     OSError,
 )
 AR_MAGIC = b"!<arch>\n"
+# The largest member that is read, and all that is passed over on the way to it. The
+# largest of the data sets has 50 MB in a file and 400 MB in an archive.
+MOST_BYTES = 256 * 2**20
+MOST_BYTES_PASSED = 4 * 2**30
 
 
 def read_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
@@ -39,7 +45,8 @@ def read_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
         Content of each file by its name.
 
     Raises:
-        SourceError: If the archive is broken or lacks one of the files.
+        SourceError: If the archive is broken or lacks one of the files, or one is
+            larger than any that is wanted.
     """
     try:
         if path.suffix in (".whl", ".zip"):
@@ -60,7 +67,12 @@ def read_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
 def _zip_members(path: Path, names: Sequence[str]) -> dict[str, bytes]:
     with zipfile.ZipFile(path) as archive:
         inside = set(archive.namelist())
-        return {name: archive.read(name) for name in names if name in inside}
+        found = {}
+        for name in names:
+            if name in inside:
+                with archive.open(name) as member:
+                    found[name] = bounded(member, name)
+        return found
 
 
 def _tar_members(stream: io.BufferedIOBase, names: Sequence[str]) -> dict[str, bytes]:
@@ -68,12 +80,34 @@ def _tar_members(stream: io.BufferedIOBase, names: Sequence[str]) -> dict[str, b
     with tarfile.open(fileobj=stream, mode="r|*") as archive:
         for member in archive:
             name = member.name.removeprefix("./")
-            content = archive.extractfile(member) if name in wanted else None
-            if content is not None:
-                found[name] = content.read()
+            if name in wanted and member.isreg():
+                content = archive.extractfile(member)
+                if content is not None:
+                    found[name] = bounded(content, name)
             if len(found) == len(wanted):
                 break
+            if member.offset_data + member.size > MOST_BYTES_PASSED:
+                raise SourceError(f"'{member.name[:80]}' in it is {member.size} bytes")
     return found
+
+
+def bounded(stream: IO[bytes], name: str) -> bytes:
+    """Return what a member of an archive holds.
+
+    Args:
+        stream: The member, unpacked while it is read.
+        name: For the error.
+
+    Raises:
+        SourceError: If it is larger than :data:`MOST_BYTES`; no more is unpacked.
+    """
+    content = stream.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise SourceError(
+            f"'{name}' is larger than {MOST_BYTES} bytes, which no file of the data "
+            "sets is"
+        )
+    return content
 
 
 def _deb_data(path: Path) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import math
 import struct
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .archives import BROKEN
+from .archives import BROKEN, bounded
 from .errors import SourceError
 from .store import content_digest, replace_file, write_manifest
 
@@ -51,6 +52,8 @@ def idx_array(content: bytes) -> NDArray[np.uint8]:
         >>> idx_array(idx_bytes(np.array([[3, 1]], dtype=np.uint8))).tolist()
         [[3, 1]]
     """
+    if len(content) < 4 or len(content) < 4 + 4 * content[3]:
+        raise ValueError(f"an IDX file cannot have {len(content)} bytes")
     zeros, kind, num_dims = struct.unpack_from(">HBB", content)
     if zeros != 0 or kind != UINT8:
         raise ValueError(f"not an IDX file of bytes: it begins with {content[:4]!r}")
@@ -89,7 +92,8 @@ def verified_idx_files(
             if name in contents:
                 files[name] = contents[name]
             else:
-                files[name] = gzip.decompress(contents[name + ".gz"])
+                with gzip.open(io.BytesIO(contents[name + ".gz"])) as packed:
+                    files[name] = bounded(packed, name)
         except KeyError as err:
             raise SourceError(f"'{name}' is missing") from err
         except BROKEN as err:
@@ -113,8 +117,10 @@ def adopt_idx_files(folder: Path, digests: Mapping[str, str]) -> bool:
         digests: sha256 of each uncompressed file.
 
     Returns:
-        Whether they are there and right.
+        Whether they are there and right; never behind a link, where nothing is written.
     """
+    if folder.is_symlink():
+        return False
     names = [name + suffix for name in digests for suffix in ("", ".gz")]
     contents = {
         name: (folder / name).read_bytes()

@@ -4,6 +4,9 @@ A data set is written to a hidden folder beside its place and moved there when i
 whole; ``prepared.json``, written last, lists every entry with a digest of its
 content. So a folder with a matching ``prepared.json`` is complete, and anything that
 a killed run left behind is recognised and cleaned.
+
+What ``prepared.json`` says is not trusted: its names are names in the folder, only what
+this tool writes is removed, and nothing is written or removed through a link.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .errors import PrepareError
 
@@ -26,6 +29,7 @@ logger = logging.getLogger(__name__)
 MANIFEST = "prepared.json"
 STAGING = ".partial-"
 FORMAT = "mmrazor.data/1"
+_MOST_BYTES = 16 * 2**20  # of a manifest, which names a few files
 
 
 def content_digest(path: Path) -> dict[str, Any]:
@@ -54,11 +58,32 @@ def content_digest(path: Path) -> dict[str, Any]:
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Return what ``prepared.json`` says, or None where there is no valid one."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        with (folder / MANIFEST).open("rb") as file:
+            manifest = json.loads(file.read(_MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
         return None
     known = isinstance(manifest, dict) and manifest.get("format") == FORMAT
-    return manifest if known and isinstance(manifest.get("entries"), dict) else None
+    if not known or not isinstance(manifest.get("entries"), dict):
+        return None
+    outside = [name for name in manifest["entries"] if not is_inside(name)]
+    if outside:
+        logger.warning(
+            "'%s' is not used: it names %.80r, which is no name in its folder",
+            folder / MANIFEST,
+            outside[0],
+        )
+        return None
+    return manifest
+
+
+def is_inside(name: str) -> bool:
+    """Tell whether a text is the plain name of a file or folder in another folder.
+
+    Example:
+        >>> is_inside('train'), is_inside('../train'), is_inside('/etc'), is_inside('.')
+        (True, False, False, False)
+    """
+    return name not in ("", ".", "..", MANIFEST) and not set(name) & set("/\\\0")
 
 
 def completeness_fault(folder: Path, options: Mapping[str, Any]) -> str:
@@ -77,6 +102,8 @@ def completeness_fault(folder: Path, options: Mapping[str, Any]) -> str:
         return f"it was made with {manifest.get('options')}, wanted {dict(options)}"
     for name, expected in manifest["entries"].items():
         path = folder / name
+        if path.is_symlink():
+            return f"'{path}' is a link, and was a file or folder"
         if not path.exists():
             return f"'{path}' is missing"
         if content_digest(path) != expected:
@@ -92,7 +119,7 @@ def only_run(data_root: Path) -> Iterator[None]:
     """
     try:
         data_root.mkdir(parents=True, exist_ok=True)
-        lock = (data_root / ".prepare.lock").open("w")
+        lock = _opened_lock(data_root / ".prepare.lock")
     except OSError as err:
         raise PrepareError(
             f"The data root '{data_root}' cannot be written: {err}. Choose another "
@@ -104,25 +131,32 @@ def only_run(data_root: Path) -> Iterator[None]:
         except BlockingIOError:
             logger.warning("waiting for another run that prepares data here")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        for leftover in data_root.glob(STAGING + "*"):
+        downloads = data_root / "downloads"
+        leftovers = list(data_root.glob(STAGING + "*"))
+        if not downloads.is_symlink():  # elsewhere, nothing is known to be ours
+            leftovers += downloads.glob(".part-*")
+        for leftover in leftovers:
             logger.info("removing '%s', left by a run that was killed", leftover)
-            shutil.rmtree(leftover)
-        for leftover in data_root.glob("downloads/.part-*"):
-            shutil.rmtree(leftover)
+            _remove(leftover)
         yield
+
+
+def _opened_lock(path: Path) -> IO[bytes]:
+    """Open a lock file, which is made if needed; a link is not followed."""
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "rb")
 
 
 @contextmanager
 def staging_folder(folder: Path) -> Iterator[Path]:
     """Give an empty folder beside ``folder`` that is removed at the end."""
     staging = folder.parent / (STAGING + folder.name)
-    if staging.exists():
-        shutil.rmtree(staging)
+    _remove(staging)
     staging.mkdir(parents=True)
     try:
         yield staging
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        if not staging.is_symlink():
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def publish(
@@ -138,11 +172,22 @@ def publish(
         folder: Its place.
         options: The options it was made with.
         source: Where the data came from.
+
+    Raises:
+        PrepareError: If its place is a link, behind which nothing is written.
     """
+    if folder.is_symlink():
+        raise PrepareError(
+            f"'{folder}' is a link to '{os.readlink(folder)}', and nothing is written "
+            "there or removed. Remove the link, or name that place with --data-root."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     entries = {path.name: content_digest(path) for path in sorted(staging.iterdir())}
-    for name in (read_manifest(folder) or {}).get("entries", {}):
-        _remove(folder / name)
+    for name, written in (read_manifest(folder) or {}).get("entries", {}).items():
+        path = folder / name
+        # What this data set has is ours; anything else only if it is as it was written.
+        if name in entries or (_is_ours(path) and content_digest(path) == written):
+            _remove(path)
     for name in entries:
         _set_aside(folder / name)
     # From here on all entries are ours, and a run that is killed must know it.
@@ -177,11 +222,18 @@ def replace_file(path: Path, content: bytes) -> None:
     which that package imports.
     """
     temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_bytes(content)
+    temporary.unlink(missing_ok=True)
+    with temporary.open("xb") as file:  # not through a link that lies there
+        file.write(content)
     os.replace(temporary, path)
 
 
+def _is_ours(path: Path) -> bool:
+    return path.exists() and not path.is_symlink()
+
+
 def _remove(path: Path) -> None:
+    """Remove a file, a folder, or a link but not what is behind it."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -35,8 +35,16 @@ if TYPE_CHECKING:  # not for counting alone
 _OPAQUE_MODULES = "mmcv.ops."
 # Functions of mmcv that compare boxes, and multiply nothing that the counts are about.
 _BOXES = frozenset(
-    "nms softnms nms_match nms_rotated nms_quadri bbox_overlaps box_iou_rotated "
-    "box_iou_quadri".split()
+    [
+        "nms",
+        "softnms",
+        "nms_match",
+        "nms_rotated",
+        "nms_quadri",
+        "bbox_overlaps",
+        "box_iou_rotated",
+        "box_iou_quadri",
+    ]
 )
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..bounded import read_json
 from ..files import write_json
 from .product import Extent
 from .width_axis import WidthAxis
@@ -198,9 +198,8 @@ class LatencyTable:
             FileNotFoundError: If there is none.
             LatencyTableError: If it is damaged.
         """
-        content = Path(path).read_bytes()
         try:
-            data = json.loads(content)
+            data = read_json(path)
             if data.pop("format") != _FORMAT:
                 raise ValueError("of another format")
             layers = [_layer(item) for item in data.pop("layers")]

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from torch import Tensor, nn
 
 from .cuts import Cuts
-from .slim import REPLACEMENTS
+from .slim import is_replaceable_by
+from .widths import attribute_faults, weight_faults
 
 Shapes = Mapping[str, Sequence[int]]
 _SHOWN = 4
@@ -54,6 +55,9 @@ def misfits(model: nn.Module, cuts: Cuts, shapes: Shapes | None = None) -> list[
         _listing("{} have another size", _resized(own, cuts, shapes or {}), "; "),
         _listing("it lacks {} of the modules that change", _strange(model, cuts)),
     ]
+    if not any(faults):
+        wrong = attribute_faults(model, cuts) or weight_faults(model, cuts)
+        faults.append(_listing("{} of its numbers are wrong", wrong, "; "))
     if shapes is not None:
         gone = [name for name in shapes if name not in {**own, **cuts.slots}]
         new = [name for name, _ in model.named_parameters() if name not in shapes]
@@ -98,7 +102,7 @@ def _strange(model: nn.Module, cuts: Cuts) -> list[str]:
         if not hasattr(modules.get(path), name)
     ]
     for path, kind in cuts.replaced.items():
-        if path not in modules or kind not in REPLACEMENTS:
+        if not is_replaceable_by(modules.get(path) if path else None, kind):
             faults.append(f"{path} ({kind})")
     return faults
 

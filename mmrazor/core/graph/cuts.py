@@ -4,9 +4,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+# More than the channels of the largest models; lists of so many take 40 MB.
+_MOST_INDICES = 1_000_000
+_HIGHEST = 2**31
+_MOST_AXES = 16
+_SHOWN = 40
+_LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -46,11 +53,14 @@ class Cuts:
         """Read plain data back.
 
         Raises:
-            ValueError: If it is not what :meth:`to_dict` makes.
+            ValueError: If it is not what :meth:`to_dict` makes, or more than any model
+                has.
         """
         try:
+            texts = [t for axes in data["slots"].values() for t in axes.values()]
+            lists = _all_indices(texts)
             slots = {
-                str(name): {int(axis): _indices(kept) for axis, kept in a.items()}
+                str(name): {_axis(axis): lists[kept] for axis, kept in a.items()}
                 for name, a in data["slots"].items()
             }
             attributes = {str(name): dict(a) for name, a in data["attributes"].items()}
@@ -58,7 +68,8 @@ class Cuts:
         except (AttributeError, KeyError, TypeError, ValueError) as err:
             raise ValueError(
                 f"The cuts of a pruned model are damaged ({type(err).__name__}: "
-                f"{err}). Write the subnet file again with tools/prune.py."
+                f"{str(err)[:_LONGEST]}). Write the subnet file again with "
+                "tools/prune.py."
             ) from err
         return cls(slots, attributes, replaced)
 
@@ -77,9 +88,35 @@ def _ranges(indices: Sequence[int]) -> str:
     return " ".join(parts)
 
 
-def _indices(text: str) -> list[int]:
-    result: list[int] = []
+def _all_indices(texts: Iterable[str]) -> dict[str, list[int]]:
+    """Return the indices of every text of ranges, the same list for equal texts.
+
+    How many there are is known before the first list is made.
+
+    Raises:
+        ValueError: If a text is no ranges, or not ascending, or there are too many.
+    """
+    ranges = {text: _parsed(text) for text in set(texts)}
+    count = sum(len(part) for parts in ranges.values() for part in parts)
+    if count > _MOST_INDICES:
+        raise ValueError(f"{count} indices are kept, more than any model has")
+    return {text: [i for part in parts for i in part] for text, parts in ranges.items()}
+
+
+def _parsed(text: str) -> list[range]:
+    parts, end = [], 0
     for part in text.split():
         first, _, last = part.partition("-")
-        result += range(int(first), int(last or first) + 1)
-    return result
+        start, stop = int(first), int(last or first) + 1
+        if not end <= start < stop <= _HIGHEST:
+            raise ValueError(f"'{part[:_SHOWN]}' is no range above the one before")
+        parts.append(range(start, stop))
+        end = stop
+    return parts
+
+
+def _axis(text: Any) -> int:
+    axis = int(text)
+    if not 0 <= axis < _MOST_AXES:
+        raise ValueError(f"axis {str(text)[:_SHOWN]} is no dimension of a tensor")
+    return axis

@@ -12,6 +12,7 @@ from ..copying import copied
 from .attention import PrunedMultiheadAttention
 from .cuts import Cuts
 from .names import tensor_named
+from .widths import attribute_faults
 
 
 def slim(model: nn.Module, cuts: Cuts) -> nn.Module:
@@ -24,7 +25,8 @@ def slim(model: nn.Module, cuts: Cuts) -> nn.Module:
         cuts: What stays.
 
     Raises:
-        ValueError: If a slot or module is not there, or an index is out of range.
+        ValueError: If a slot or module is not there, an index is out of range, or an
+            attribute is no width of the model.
 
     Example:
         >>> slots = {'weight': {0: [1]}, 'bias': {0: [1]}}
@@ -33,7 +35,9 @@ def slim(model: nn.Module, cuts: Cuts) -> nn.Module:
         Linear(in_features=4, out_features=1, bias=True)
     """
     memo: dict[int, Any] = {}
-    for name, tensor in sliced_tensors(model, cuts).items():
+    smaller = sliced_tensors(model, cuts)
+    _check(model, cuts)
+    for name, tensor in smaller.items():
         memo[id(_tensor(model, name))] = tensor
     return _finish_(copied(model, memo), cuts)
 
@@ -47,8 +51,13 @@ def slim_(model: nn.Module, cuts: Cuts) -> nn.Module:
 
     Returns:
         The same model.
+
+    Raises:
+        ValueError: As :func:`slim` does; the model is as it was then.
     """
-    for name, tensor in sliced_tensors(model, cuts).items():
+    smaller = sliced_tensors(model, cuts)
+    _check(model, cuts)
+    for name, tensor in smaller.items():
         old = _tensor(model, name)
         old.grad = None
         old.data = tensor.data
@@ -89,6 +98,14 @@ def _tensor(model: nn.Module, name: str) -> Tensor:
         ) from err
 
 
+def _check(model: nn.Module, cuts: Cuts) -> None:
+    faults = attribute_faults(model, cuts)
+    if faults:
+        raise ValueError(
+            f"The cuts do not belong to this {type(model).__name__}: {faults[0]}."
+        )
+
+
 def _finish_(model: nn.Module, cuts: Cuts) -> nn.Module:
     for path, attributes in cuts.attributes.items():
         module = model.get_submodule(path)
@@ -101,6 +118,16 @@ def _finish_(model: nn.Module, cuts: Cuts) -> nn.Module:
         new = REPLACEMENTS[kind](old)
         setattr(model.get_submodule(parent), leaf, new)
     return model
+
+
+def is_replaceable_by(module: nn.Module | None, kind: str) -> bool:
+    """Tell whether a module of that type stands for another in cuts.
+
+    Example:
+        >>> is_replaceable_by(nn.Linear(1, 1), 'PrunedMultiheadAttention')
+        False
+    """
+    return kind in REPLACEMENTS and isinstance(module, nn.MultiheadAttention)
 
 
 def _attention(source: nn.Module) -> nn.Module:

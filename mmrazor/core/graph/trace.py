@@ -20,11 +20,17 @@ from ..forward import (
     as_in_training,
     call_model,
     evaluating,
+    map_tensors,
     without_fused_layers,
 )
 from ..op_macs import is_composed, op_name
 from .stand_ins import StandIns
 
+# In place, these change the shape of the tensor that earlier calls returned.
+_RESHAPING = frozenset(
+    f"aten::{name}"
+    for name in ("t", "transpose", "squeeze", "unsqueeze", "as_strided", "resize")
+)
 _PLAIN = frozenset({int, float, bool, type(None)})
 
 
@@ -223,14 +229,35 @@ class _Recording(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if is_composed(func):  # as under inference_mode, where it is not yet taken apart
+        if is_composed(func):  # under inference_mode it is not taken apart before
             with self:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
+        given = args
+        if op_name(func) in _RESHAPING and func._schema.is_mutable:
+            given = (self._kept_as_it_is(args[0]), *args[1:])
         result = func(*args, **kwargs)
-        self.record(op_name(func), args, kwargs, result, func)
+        self.record(op_name(func), given, kwargs, result, func)
         return result
+
+    def _kept_as_it_is(self, tensor: Tensor) -> Tensor:
+        """Return what keeps the shape of a tensor that is given another one in place.
+
+        It takes the tensor's place in the calls so far.
+        """
+        if self.stand_ins.of(tensor) is not tensor or isinstance(tensor, nn.Parameter):
+            return tensor
+        old = tensor.detach()
+
+        def kept(value: Any) -> Any:
+            return old if value is tensor else value
+
+        for call in self.calls:
+            call.args = map_tensors(call.args, kept)
+            call.kwargs = map_tensors(call.kwargs, kept)
+            call.result = map_tensors(call.result, kept)
+        return old
 
     def record(
         self, name: str, args: tuple, kwargs: dict, result: Any, func: Any = None

@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
+from ..bounded import read_json
 from ..files import write_json
 from ..space import OneOf, SearchSpace
 
@@ -135,7 +135,7 @@ class AdditiveLatency:
             ValueError: If it is no such file, or of another space.
         """
         try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            data = read_json(path)
             if (data["format"], data["space"]) == (FORMAT, space.fingerprint()):
                 return cls(space, data["base_ms"], data["by_value_ms"], data["error"])
         except (ValueError, KeyError, TypeError) as err:

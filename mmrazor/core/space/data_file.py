@@ -12,12 +12,24 @@ from typing import Any
 
 import yaml
 
+from ..bounded import read_text
 from ..files import write_atomically
 from .values import shown
+
+# A network of a hundred thousand channels has one megabyte; what is larger than this,
+# or means more than this, is no file of ours, and would take its time and memory.
+_MOST_BYTES = 16 * 2**20
+_MOST_VALUES = 1_000_000
+_DEEPEST_ALIAS = 64
+_LONGEST_NUMBER = 64
+# Numbers of more digits may all share a hash, which makes a mapping slow.
+_LONGEST_KEY = 10
+_MOST_LONG_KEYS = 1000
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _NO_LIMIT = 2**30
 _WHOLE = re.compile("0|-?[1-9][0-9]*")
+_SEPARATORS = re.compile("[,:\n?\\[{]|- ")
 
 _LoaderBase: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DumperBase: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -28,7 +40,8 @@ def read_data(path: str | Path) -> Any:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no text, no YAML or JSON, or has a key twice.
+        ValueError: If it is no text, no YAML or JSON, has a key twice, or is larger or
+            means more values than any file of ours.
     """
     path = Path(path)
     if not path.is_file():
@@ -38,12 +51,14 @@ def read_data(path: str | Path) -> Any:
         )
     language = "JSON" if path.suffix.lower() == ".json" else "YAML"
     try:
-        text = path.read_text("utf-8")
+        text = read_text(path, _MOST_BYTES)
+        if len(_SEPARATORS.findall(text)) > _MOST_VALUES:
+            raise ValueError(f"it has more than {_MOST_VALUES} values")
         if language == "JSON":
             return json.loads(text, object_pairs_hook=_from_json)
         return yaml.load(text, _Loader)  # a safe loader
     except (yaml.YAMLError, ValueError, RecursionError) as err:
-        reason = str(err) or type(err).__name__
+        reason = " ".join(str(err).split()) or type(err).__name__
         raise ValueError(
             f"File {str(path)!r} cannot be read as {language}: {reason}. Mend it there "
             "or write it again."
@@ -80,7 +95,13 @@ def write_data(path: str | Path, data: Mapping[str, Any]) -> Path:
 
 
 class _Loader(_LoaderBase):
-    """Safe loader that takes no key twice."""
+    """Safe loader that takes no key twice, and nothing that means more than it is."""
+
+    def get_single_node(self) -> Any:
+        node = super().get_single_node()
+        if node is not None:
+            _check_small(node)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
         seen = set()
@@ -88,11 +109,67 @@ class _Loader(_LoaderBase):
             if isinstance(key, yaml.ScalarNode):
                 if (key.tag, key.value) in seen:
                     raise yaml.constructor.ConstructorError(
-                        problem=f"key {key.value!r} comes twice",
+                        problem=f"key {shown(key.value)} comes twice",
                         problem_mark=key.start_mark,
                     )
                 seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep)
+
+
+def _check_small(root: yaml.Node) -> None:
+    """Refuse aliases that stand for too many values, and numbers that are too long."""
+    children: dict[int, list[int]] = {}
+    shared = False
+    todo = [root]
+    while todo:
+        node = todo.pop()
+        if id(node) in children:
+            shared = True
+            continue
+        inside = _inside(node)
+        children[id(node)] = [id(child) for child in inside]
+        todo += inside
+    if shared:
+        _check_aliases(children)
+
+
+def _inside(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode):
+        return list(node.value)
+    if isinstance(node, yaml.MappingNode):
+        long = [key for key, _ in node.value if _is_number(key, _LONGEST_KEY)]
+        if len(long) > _MOST_LONG_KEYS:
+            raise ValueError(_of_long_keys(len(long)))
+        return [one for pair in node.value for one in pair]
+    if _is_number(node, _LONGEST_NUMBER):
+        raise yaml.constructor.ConstructorError(
+            problem=f"{shown(node.value)} is too long for a number",
+            problem_mark=node.start_mark,
+        )
+    return []
+
+
+def _is_number(node: yaml.Node, longer_than: int) -> bool:
+    number = node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+    return number and len(node.value) > longer_than
+
+
+def _of_long_keys(count: int) -> str:
+    return f"a mapping has {count} numbers of many digits as keys"
+
+
+def _check_aliases(children: Mapping[int, list[int]]) -> None:
+    """Count the values when every alias is written out, level by level."""
+    sizes = dict.fromkeys(children, 1)
+    for _ in range(_DEEPEST_ALIAS):  # one that is inside itself has no end
+        new = {key: 1 + sum(sizes[i] for i in ids) for key, ids in children.items()}
+        if max(new.values()) > _MOST_VALUES:
+            raise ValueError(
+                f"its aliases (*name) stand for more than {_MOST_VALUES} values"
+            )
+        if new == sizes:
+            return
+        sizes = new
 
 
 class _Dumper(_DumperBase):
@@ -159,6 +236,9 @@ def _from_json(pairs: list[tuple[str, Any]]) -> dict[Any, Any]:
             raise ValueError(f"key {key!r} comes twice")
         found[key] = value
     if _are_axes(found, found.values()):
+        long = sum(len(key) > _LONGEST_KEY for key in found)
+        if long > _MOST_LONG_KEYS:
+            raise ValueError(_of_long_keys(long))
         return {int(key): value for key, value in found.items()}
     return found
 

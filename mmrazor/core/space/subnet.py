@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,8 +26,10 @@ from .values import (
 )
 
 FORMAT = "mmrazor.subnet/1"
+_SHOWN, _LONGEST = 16, 120  # names in a message, and characters of each
 _REQUIRED = ("format", "space", "choices")
 _OPTIONAL = ("slots", "cost", "score")
+_SEAL = "of_choices"  # in the slots of a file: what tells whether both belong together
 
 
 @final
@@ -100,12 +104,25 @@ class Subnet:
                 try:
                     values[name] = value_from_data(value)
                 except ValueError as err:
-                    faults.append(f"choice {name!r}: {err}")
+                    faults.append(f"choice {shown(name)}: {err}")
             if faults:
-                raise ValueError(" ".join(faults))
+                raise ValueError(" ".join(faults[:_SHOWN]))
             others = {key: data[key] for key in _OPTIONAL if data.get(key) is not None}
+            sealed = others.get("slots")
+            if isinstance(sealed, Mapping) and _SEAL in sealed:
+                others["slots"] = {k: v for k, v in sealed.items() if k != _SEAL}
             found = Path(path) if path is not None else None
-            return cls(data["space"], values, **others, path=found)
+            subnet = cls(data["space"], values, **others, path=found)
+            if isinstance(sealed, Mapping) and sealed.get(_SEAL) not in (
+                None,
+                _seal(subnet),
+            ):
+                raise ValueError(
+                    "its choices and its slots do not belong together: one of them was "
+                    "changed by hand. Write the file again with tools/prune.py, with "
+                    "the choices that you want"
+                )
+            return subnet
         except ValueError as err:
             raise ValueError(f"{where} is faulty: {err}") from err
 
@@ -115,6 +132,8 @@ class Subnet:
         data["choices"] = {n: value_to_data(v) for n, v in self.choices.items()}
         if self.slots is not None:
             data["slots"] = self.slots
+            if _is_of_pruning(self.slots):
+                data["slots"] = {**self.slots, _SEAL: _seal(self)}
         others = {"cost": self.cost, "score": self.score}
         return data | {key: value for key, value in others.items() if value}
 
@@ -159,8 +178,8 @@ class Subnet:
             return
         lacks = [name for name in space if name not in self.choices]
         unknown = [name for name in self.choices if name not in space]
-        faults = [f"lacks choices {lacks}"] if lacks else []
-        faults += [f"has unknown {unknown}"] if unknown else []
+        faults = [f"lacks choices {_some(lacks)}"] if lacks else []
+        faults += [f"has unknown {_some(unknown)}"] if unknown else []
         difference = f"it {' and '.join(faults)}"
         if not faults:
             difference = (
@@ -177,6 +196,21 @@ class Subnet:
             f"Subnet(space={self.space!r}, choices={len(self.choices)}, "
             f"cost={self.cost}, score={self.score})"
         )
+
+
+def _is_of_pruning(slots: Mapping[str, Any]) -> bool:
+    return {"slots", "shapes"} <= set(slots)
+
+
+def _seal(subnet: Subnet) -> str:
+    """Return hex digits that change with the choices or the cuts of a Subnet.
+
+    What is built follows from the slots; the choices are what people read.
+    """
+    choices = {name: value_to_data(value) for name, value in subnet.choices.items()}
+    axes = (subnet.slots or {}).get("slots")
+    text = json.dumps([choices, axes], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _called(path: str | Path | None) -> str:
@@ -198,12 +232,20 @@ def _check_keys(data: Any, where: str) -> None:
     missing = [key for key in _REQUIRED if key not in data]
     unknown = [key for key in data if key not in (*_REQUIRED, *_OPTIONAL)]
     faults = [f"lacks the keys {missing}"] if missing else []
-    faults += [f"has unknown keys {unknown}"] if unknown else []
+    faults += [f"has unknown keys {_some(unknown)}"] if unknown else []
     if faults:
         raise ValueError(
             f"{where} {' and '.join(faults)}. It must have {list(_REQUIRED)} and may "
             f"have {list(_OPTIONAL)}."
         )
+
+
+def _some(names: list[Any]) -> str:
+    """Return names as a list for a message, many or long ones in part."""
+    texts = [repr(name) for name in names[:_SHOWN]]
+    texts = [t if len(t) <= _LONGEST else f"{t[:_LONGEST]}..." for t in texts]
+    more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"[{', '.join(texts)}{more}]"
 
 
 def _mapping(where: str, data: Any) -> Mapping[str, Any]:
@@ -217,7 +259,7 @@ def _plain_choices(choices: Any) -> dict[str, Value]:
     for name, value in _mapping("choices", choices).items():
         plain[name] = plain_value(value)
         if not isinstance(name, str) or not name:
-            raise ValueError(f"choice {name!r} must have a text as its name.")
+            raise ValueError(f"choice {shown(name)} must have a text as its name.")
         if not is_scalar(plain[name]) and not is_kept_list(plain[name]):
             raise ValueError(
                 f"choice {name!r}: {shown(value)} is no value. It must be a text, a "

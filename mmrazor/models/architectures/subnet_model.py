@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ from ...core.graph.belongs import misfits
 from ...core.graph.cuts import Cuts
 from ...core.graph.slim import slim
 from ...core.names import renamed_to_fit
-from ...core.space import Subnet
+from ...core.space import KeepChannels, SearchSpace, Subnet
 from ...registry import MODELS
 from .build import build_architecture
 from .checkpoint import checkpoint_file, load_weights, model_state, read_checkpoint
 from .resolve import names_weights, with_settings
 
+_MOST_CHANNELS = 2**20
 SubnetSource = Subnet | str | os.PathLike[str]
 
 
@@ -163,6 +165,11 @@ def slimmed(
     except ValueError as err:
         raise SubnetModelError(f"{name}: {err}") from err
     shapes = loaded.slots.get("shapes")
+    if shapes is not None and not _are_shapes(shapes):
+        raise SubnetModelError(
+            f"{name} is damaged: its 'shapes' are no lists of whole numbers by name. "
+            "Write it again with tools/prune.py."
+        )
     faults = misfits(model, cuts, shapes)
     if faults:
         raise SubnetModelError(
@@ -170,12 +177,57 @@ def slimmed(
             f"{'; '.join(faults)}. Pass the config it was made with, or prune this "
             "model with tools/prune.py."
         )
+    fault = _contradiction(model, loaded, cuts, shapes or {})
+    if fault:
+        raise SubnetModelError(
+            f"{name} contradicts itself: {fault}. What is built follows from the "
+            "slots; write the file again with tools/prune.py."
+        )
     small = slim(model, cuts)
     if checkpoint is not None:
         _load(small, checkpoint, shapes)
     elif not getattr(small, "is_init", False):
         _forget_pretrained_(small, cuts)
     return small
+
+
+def _are_shapes(shapes: Any) -> bool:
+    return isinstance(shapes, Mapping) and all(
+        isinstance(name, str)
+        and isinstance(shape, list)
+        and all(type(size) is int for size in shape)
+        for name, shape in shapes.items()
+    )
+
+
+def _contradiction(
+    model: nn.Module, subnet: Subnet, cuts: Cuts, shapes: Mapping[str, Any]
+) -> str:
+    """Say which choice drops channels that the cuts keep, as far as that can be told.
+
+    Where the fingerprint confirms that every choice is of all outputs of one layer,
+    what a layer keeps is what its choice names; pruned once more, it keeps less.
+    """
+    modules = dict(model.named_modules())
+    space, places = [], {}
+    for choice in subnet.choices:
+        path = re.sub(r"\.out(\.[0-9]+)?$", "", choice)
+        weight = f"{path}.weight"
+        axis = 1 if getattr(modules.get(path), "transposed", False) else 0
+        if weight not in shapes or len(shapes[weight]) <= axis:
+            return ""
+        size = shapes[weight][axis]
+        if not 0 < size <= _MOST_CHANNELS:
+            return ""
+        space.append(KeepChannels(choice, size))
+        places[choice] = cuts.slots.get(weight, {}).get(axis, range(size))
+    if SearchSpace(space).fingerprint() != subnet.space:
+        return ""
+    for choice, indices in places.items():
+        value = subnet.choices[choice]
+        if not isinstance(value, list) or not set(indices) <= set(value):
+            return f"its choice '{choice}' drops channels that its slots keep"
+    return ""
 
 
 def _loaded(subnet: SubnetSource, written: str) -> Subnet:

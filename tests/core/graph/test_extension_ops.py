@@ -9,8 +9,8 @@ import torch
 import torchvision.ops
 from torch import Tensor, nn
 
-from mmrazor.core.graph.build import graph_of_trace
 from mmrazor.core.extension_ops import extension_calls
+from mmrazor.core.graph.build import graph_of_trace
 from mmrazor.core.graph.trace import OpCall, OpTrace, trace
 from tests.core.graph.toys import (
     OUTPUT,
