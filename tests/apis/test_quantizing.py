@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.model import BaseModel
 from torch import nn
+from torch.nn import functional as F
 
 import mmrazor
 from mmrazor.apis.onnx_check import OnnxExportError
@@ -234,3 +235,89 @@ def test_a_model_without_ranges_is_not_exported(tmp_path):
     with pytest.raises(OnnxExportError, match="has no ranges. Calibrate it"):
         mmrazor.export_onnx(net, BATCHES[0], tmp_path / "net.onnx")
     assert not (tmp_path / "net.onnx").exists()
+
+
+class Autoencoder(nn.Module):
+    """A decoder with the weight of its encoder, behind a batch norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.norm = nn.Linear(20, 12), nn.BatchNorm1d(12)
+        self.bias = nn.Parameter(torch.zeros(20))
+        nn.init.normal_(self.norm.running_mean, 0, 0.3)
+        nn.init.uniform_(self.norm.weight, 0.5, 1.5)
+
+    def forward(self, x):
+        code = self.norm(self.encoder(x)).relu()
+        return F.linear(code, self.encoder.weight.t(), self.bias)
+
+
+def test_a_decoder_with_the_weight_of_its_encoder():
+    torch.manual_seed(0)
+    net, x = Autoencoder().eval(), torch.randn(64, 20)
+    quant = mmrazor.quantize(net, [x])
+    found = sqnr_db(net(x), quant.model(x))
+    assert found > 35
+    assert quant.report.sqnr_db == pytest.approx(found)
+    assert list(quant.report.kept_norms) == ["norm:norm"]
+    assert quant.report.warnings == ()
+
+
+class Keeps(nn.Module):
+    """Keeps what it computes, with gradients, in an attribute and deep in another."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.out = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 1)
+        self.kept = {"all": []}
+
+    def forward(self, x):
+        self.features = self.conv(x).relu()
+        self.kept["all"].append((self.features, self.features.mean()))
+        return self.out(self.features)
+
+
+def keeps():
+    net = Keeps()
+    net(BATCHES[0])
+    return net
+
+
+def normed(function):
+    return nn.Sequential(function(nn.Conv2d(3, 8, 3)), nn.ReLU(), nn.Conv2d(8, 4, 1))
+
+
+def cached():
+    net = normed(nn.utils.parametrizations.orthogonal)
+    net.table = (net[2].weight * 2,)
+    return net
+
+
+HOLDERS = {
+    "kept features": keeps,
+    "weight norm": lambda: normed(nn.utils.weight_norm),
+    "spectral norm": lambda: normed(nn.utils.spectral_norm),
+    "parametrized": cached,
+}
+
+
+@pytest.mark.parametrize("name", HOLDERS)
+def test_tensors_with_a_graph_are_no_hindrance(name):
+    torch.manual_seed(0)
+    net = HOLDERS[name]().eval()
+    quant = mmrazor.quantize(net, BATCHES)
+    wanted = net(BATCHES[0])
+    assert sqnr_db(wanted, quant.model(BATCHES[0])) > 30
+    assert quant.report.quantized_share > 0.95  # making a weight multiplies as well
+    pruned = mmrazor.prune(net, BATCHES[0], budget=dict(macs=0.6))
+    assert pruned.cost.macs <= 0.6 * pruned.dense_cost.macs
+
+
+def test_a_model_of_mmengine_is_compared_before_it_is_decoded():
+    net = HostNet().eval()
+    batch = dict(inputs=list(BATCHES[0]))
+    report = mmrazor.quantize(net, [batch]).report
+    wanted = net(BATCHES[0])
+    quant = mmrazor.quantize(net, [batch])
+    found = quant.model.architecture(BATCHES[0])
+    assert report.sqnr_db == pytest.approx(sqnr_db(wanted, found))

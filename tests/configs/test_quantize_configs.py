@@ -29,6 +29,8 @@ def test_all_macs_are_quantized_and_train(host, tiny_data, tmp_path, monkeypatch
     )
     assert info.report.quantized_share == 1
     assert info.reload_difference == 0
+    worst = min(layer.sqnr_db for layer in info.report.layers)
+    assert info.report.sqnr_db > worst - 10
     assert all(layer.sqnr_db > 10 for layer in info.report.layers)
 
     cfg = run_config(info.config, work_dir=tmp_path / "run")

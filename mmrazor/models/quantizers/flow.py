@@ -56,6 +56,14 @@ class Call:
         """Kind of the function."""
         return self.site.kind
 
+    @property
+    def text(self) -> str:
+        """Place of the call in messages, with the function's name if it has no kind."""
+        if self.label is not None or self.kind != "other":
+            return f"{self.label or self.site}"
+        name = getattr(self.func, "__name__", "").strip("_") or self.kind
+        return f"{Site(self.site.module, name)}"
+
 
 @dataclass(frozen=True)
 class Flow:

@@ -183,7 +183,7 @@ def _reason_apart(model: nn.Module, maker: Call, call: Call, flow: Flow) -> str:
     value = call.inputs[0]
     readers = [user for user, _ in flow.users.get(value, []) if user is not call]
     if readers:
-        sites = dict.fromkeys(f"'{one.label or one.site}'" for one in readers)
+        sites = dict.fromkeys(f"'{one.text}'" for one in readers)
         return f"what '{maker.site}' makes is also read by {listed(sites)}"
     if value in flow.results:
         return f"what '{maker.site}' makes is also a result of the model"

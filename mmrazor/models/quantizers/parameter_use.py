@@ -108,7 +108,7 @@ class ParameterUse:
             modules: Names of those that may hold it.
         """
         found = [
-            f"'{call.label or call.site}'"
+            f"'{call.text}'"
             for call, place in self.reads(tensor)
             if not allowed(call, place)
         ]

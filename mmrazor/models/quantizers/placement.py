@@ -50,7 +50,12 @@ class _Placing:
                 macs = self.places.macs
                 macs[site] = macs.get(site, 0) + call.macs
             if call.label is not None:
-                self.places.left_alone.setdefault(site, _why_float(call, self.backend))
+                name = self.backend.name
+                reason = f"{name} takes no {call.label.kind}"
+                self.places.left_alone.setdefault(call.label, reason)
+                before = self.places.uncounted.get(call.label, ())
+                names = dict.fromkeys((*before, *call.uncounted))
+                self.places.uncounted[call.label] = tuple(names)
             if call.kind not in self.backend.kinds:
                 if call.kind in WEIGHTED:
                     self._leave(call, f"{self.backend.name} takes no {call.kind}")
@@ -156,14 +161,6 @@ class _Placing:
                 self.places.outputs[maker.site] = name
             elif (call.site, place) in self.places.inputs:
                 self.places.inputs[call.site, place] = name
-
-
-def _why_float(call: Call, backend: Backend) -> str:
-    """Return why a call that multiplies and has no kind stays in float."""
-    reason = f"{backend.name} takes no {call.label.kind if call.label else call.kind}"
-    if call.uncounted:
-        reason += f"; not counted: {', '.join(call.uncounted)}"
-    return reason
 
 
 def is_in(module: str, name: str) -> bool:

@@ -46,6 +46,7 @@ class Places:
             whose quantized output it is given: what it returns has the same scale.
         weights: By site, the weight.
         macs: By site, the multiply-accumulates in one run.
+        uncounted: By site, operations that may multiply but have no count.
         left_alone: By site, why a kind that the backend takes stays in float.
         kept_floats: Names of the parameters whose elements calls in float read too.
         last: Sites of layers and products from whose results no other is computed.
@@ -58,6 +59,7 @@ class Places:
     moved: dict[Site, Site] = field(default_factory=dict)
     weights: dict[Site, Weight] = field(default_factory=dict)
     macs: dict[Site, int] = field(default_factory=dict)
+    uncounted: dict[Site, tuple[str, ...]] = field(default_factory=dict)
     left_alone: dict[Site, str] = field(default_factory=dict)
     kept_floats: set[str] = field(default_factory=set)
     last: set[Site] = field(default_factory=set)

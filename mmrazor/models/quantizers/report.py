@@ -40,6 +40,8 @@ class LayerReport:
         activation_scale: Scale of its first input.
         sqnr_db: Its output against that of the float model, in decibels; everything
             before it is quantized too. None if it was not run.
+        uncounted: Operations in it that may multiply but have no count; ``macs`` is
+            without them.
     """
 
     site: str
@@ -50,6 +52,7 @@ class LayerReport:
     weight_scale: tuple[float, float] | None = None
     activation_scale: float | None = None
     sqnr_db: float | None = None
+    uncounted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class QuantReport:
     def quantized_share(self) -> float:
         """Share of the multiply-accumulates that run in integers.
 
-        What cannot be counted is listed with a reason, and is not in it.
+        What cannot be counted is not in it: see ``uncounted`` of the layers.
         """
         total = sum(layer.macs for layer in self.layers)
         return sum(la.macs for la in self.layers if not la.why_float) / max(total, 1)
@@ -137,6 +140,9 @@ class QuantReport:
             lines.append(
                 f"whole model against the original float model: {self.sqnr_db:.1f} dB"
             )
+        if any(layer.uncounted for layer in self.layers):
+            names = (layer.site for layer in self.layers if layer.uncounted)
+            lines.append(f"{listed(names)} have no count, and are not in that share")
         if self.kept_norms:
             norms = (f"{norm} ({why})" for norm, why in self.kept_norms.items())
             lines.append(f"batch norms that are not folded: {listed(norms)}")
@@ -171,7 +177,12 @@ def quant_report(
         why = _why_float(quantizer, site)
         found = {} if why else _numbers(quantizer, site)
         layers.append(
-            LayerReport(f"{site}", macs, why, sqnr_db=ratios.get(site), **found)
+            LayerReport(
+                *(f"{site}", macs, why),
+                sqnr_db=ratios.get(site),
+                uncounted=quantizer.places.uncounted.get(site, ()),
+                **found,
+            )
         )
     size = stored_size(model, quantizer)
     bits = {

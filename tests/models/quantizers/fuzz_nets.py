@@ -8,7 +8,7 @@ function. Norms are skipped, shared or read by others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,18 +17,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 WIDTH = 6
+TIED = ("tied weight", "tied bias", "functional", "transposed", "scaled", "einsum")
 KINDS = (
+    *TIED,
     "conv",
     "again",
-    "tied weight",
-    "tied bias",
-    "functional",
-    "transposed",
-    "scaled",
     "pointwise",
     "depthwise",
     "attention",
-    "einsum",
     "lstm",
     "gru",
     "rnn",
@@ -91,7 +87,7 @@ class RandomNet(nn.Module):
             if isinstance(module, nn.BatchNorm2d):
                 nn.init.normal_(module.running_mean, 0, 0.3)
                 nn.init.uniform_(module.running_var, 0.5, 1.5)
-                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.uniform_(module.weight, 0.5, 2.5)
                 nn.init.normal_(module.bias, 0, 0.2)
         self.eval()
 
@@ -136,6 +132,7 @@ class RandomNet(nn.Module):
             self.steps, self.layers, self.norms, self.joints, strict=True
         ):
             y = self._normed(step, self._called(step, layer, x), norm)
+            y = self._read_again(step, layer, x, y)
             if step.join == "add":
                 y = y + x
             elif step.join == "cat":
@@ -153,15 +150,18 @@ class RandomNet(nn.Module):
             else:
                 tokens = layer(tokens)[0]
             return tokens.transpose(1, 2).unflatten(2, x.shape[2:])
-        y = layer(x)
+        return layer(x)
+
+    def _read_again(self, step: Step, layer: Any, x: Tensor, y: Tensor) -> Tensor:
+        """Read the parameters of a layer once more, behind its norm."""
         if step.kind == "functional":
-            y = y + F.conv2d(x, layer.weight, padding=1)
+            return y + F.conv2d(x, layer.weight, padding=1)
         if step.kind == "transposed":
-            y = F.conv2d(y, layer.weight.transpose(0, 1), padding=1)
+            return F.conv2d(y, layer.weight.transpose(0, 1), padding=1)
         if step.kind == "scaled":
-            y = y + layer.bias.view(-1, 1, 1) * x
+            return y + layer.bias.view(-1, 1, 1) * x
         if step.kind == "einsum":
-            y = torch.einsum("oi,bihw->bohw", layer.weight[:, :, 1, 1], y)
+            return torch.einsum("oi,bihw->bohw", layer.weight[:, :, 1, 1], y)
         return y
 
     def _normed(self, step: Step, y: Tensor, norm: nn.Module) -> Tensor:
@@ -174,9 +174,3 @@ class RandomNet(nn.Module):
         if step.norm == "shared":
             y = self.first_norm(y)
         return y.relu() if step.relu else y
-
-
-def smaller(steps: list[Step]) -> list[Step]:
-    """Return the steps without recurrent layers, which methods do not work on."""
-    recurrent = ("lstm", "gru", "rnn")
-    return [replace(s, kind="conv") if s.kind in recurrent else s for s in steps]

@@ -194,7 +194,7 @@ TIED = {
             wide(),
             bn(),
         ),
-        "the weight of 'parts.0:conv' is also read by ':other.",
+        "the weight of 'parts.0:conv' is also read by ':sum'",
     ),
     "plain arithmetic": (
         Parts(lambda x, c, n: n(c(x)) + c.bias.view(-1, 1, 1) * x, wide(), bn()),
@@ -206,11 +206,11 @@ TIED = {
             wide(),
             bn(),
         ),
-        "the weight of 'parts.0:conv' is also read by ':other",
+        "the weight of 'parts.0:conv' is also read by ':item'",
     ),
     "a list": (
         Parts(lambda x, c, n: n(c(x)) * c.bias.tolist()[0], wide(), bn()),
-        "the bias of 'parts.0:conv' is also read by ':other",
+        "the bias of 'parts.0:conv' is also read by ':tolist'",
     ),
     "an embedding": (
         Parts(
@@ -218,7 +218,7 @@ TIED = {
             nn.Linear(4, 4),
             nn.BatchNorm1d(4),
         ),
-        "the weight of 'parts.0:linear' is also read by ':other",
+        "the weight of 'parts.0:linear' is also read by ':embedding'",
     ),
     "two layers with one weight": (
         Parts(

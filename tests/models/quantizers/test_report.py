@@ -9,6 +9,7 @@ from rich.console import Console
 from torch import nn
 from torch.nn import functional as F
 
+from mmrazor import count_cost
 from mmrazor.models.quantizers import quant_report
 from mmrazor.models.quantizers.report import layer_sqnr
 from mmrazor.models.quantizers.sites import Site
@@ -147,3 +148,129 @@ def test_it_is_plain_data_and_a_table():
         "of the MACs",
     ):
         assert part in text
+
+
+class Recurrent(nn.Module):
+    """A recurrent layer of two levels, and a layer that is quantized."""
+
+    def __init__(self, kind, **kwargs):
+        super().__init__()
+        self.rnn = kind(6, 8, 2, batch_first=True, **kwargs)
+        self.last = nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.last(self.rnn(x)[0])
+
+
+GATES = {nn.RNN: 1, nn.GRU: 3, nn.LSTM: 4}
+
+
+@pytest.mark.parametrize("kind", GATES)
+def test_recurrent_layers_are_listed_in_float(kind):
+    net, x = Recurrent(kind), images(2, 5, 6)
+    report = quant_report(net, calibrated(net, x))
+    rnn, last = report.layers
+    assert rnn.site == f"rnn:{'rnn_tanh' if kind is nn.RNN else kind.__name__.lower()}"
+    assert rnn.why_float.startswith(f"onnxruntime takes no {rnn.site.split(':')[1]}")
+    assert rnn.weight_bits is rnn.activation_bits is rnn.sqnr_db is None
+    assert last.macs == 10 * 8 * 4
+    cost = count_cost(net, x)
+    assert rnn.macs + last.macs == cost.macs
+    assert set(rnn.uncounted) == set(cost.uncounted)
+    assert report.quantized_share == pytest.approx(last.macs / cost.macs)
+    if kind is not nn.LSTM:
+        assert rnn.macs == 10 * GATES[kind] * 8 * (6 + 8 + 8 + 8)
+    saved = 3 * net.last.weight.numel() - 4 * 4  # of the linear layer alone
+    assert report.float_bytes == 4 * sum(p.numel() for p in net.parameters())
+    assert report.float_bytes - report.quantized_bytes == saved
+
+
+def tokens(x, weight):
+    return torch.nn.functional.scaled_dot_product_attention(x, x, x)
+
+
+FUNCTIONS = {
+    "einsum": (lambda x, w: torch.einsum("btc,oc->bto", x, w), "einsum", 10 * 36),
+    "addmm": (lambda x, w: torch.addmm(x[0], x[0], w), "addmm", 5 * 36),
+    "baddbmm": (lambda x, w: torch.baddbmm(x, x, w.expand(2, 6, 6)), "baddbmm", 360),
+    "addbmm": (lambda x, w: torch.addbmm(x[0], x, w.expand(2, 6, 6)), "addbmm", None),
+    "tensordot": (lambda x, w: torch.tensordot(x, w, 1), "tensordot", 10 * 36),
+    "inner": (lambda x, w: torch.inner(x, w), "inner", 10 * 36),
+    "bilinear": (lambda x, w: F.bilinear(x, x, w[None]), "bilinear", None),
+    "multi_dot": (
+        lambda x, w: torch.linalg.multi_dot([x[0], w]),
+        "linalg_multi_dot",
+        180,
+    ),
+    "matmul": (lambda x, w: x @ w, "matmul", 10 * 36),
+    "bmm": (lambda x, w: torch.bmm(x, x.mT), "matmul", 2 * 25 * 6),
+    "attention": (tokens, "matmul", 2 * 25 * 6),
+    "conv1d": (lambda x, w: F.conv1d(x.mT, w[:, :, None]), "conv", 10 * 36),
+}
+
+
+class Calls(nn.Module):
+    """A linear layer, and a function of what it returns and of a parameter."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.first = nn.Linear(6, 6)
+        self.weight = nn.Parameter(torch.randn(6, 6))
+        self.function = function
+
+    def forward(self, x):
+        return self.function(self.first(x), self.weight)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_everything_that_multiplies_is_listed(name):
+    function, kind, macs = FUNCTIONS[name]
+    net, x = Calls(function), images(2, 5, 6)
+    report = quant_report(net, calibrated(net, x))
+    assert sum(layer.macs for layer in report.layers) == count_cost(net, x).macs
+    found = [layer for layer in report.layers if layer.site.startswith(f":{kind}")]
+    assert found
+    if macs is not None:
+        assert found[0].macs == macs
+    if kind not in ("matmul", "conv"):
+        assert found[0].why_float.startswith(f"onnxruntime takes no {kind}")
+        assert report.quantized_share < 1 or found[0].uncounted
+    console = Console(file=io.StringIO(), width=200)
+    console.print(report.table())
+    printed = "no count, and are not in that share" in console.file.getvalue()
+    assert printed == any(layer.uncounted for layer in report.layers)
+
+
+class Embeds(nn.Module):
+    """An output layer with the weight of an embedding, which reads it in float."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.out = nn.Embedding(10, 4), nn.Linear(4, 10, bias=False)
+        self.mix = nn.Linear(4, 4, bias=False)
+        self.out.weight = self.table.weight
+
+    def forward(self, x):
+        return self.out(self.mix(self.table(x)).relu())
+
+
+def test_bytes_of_a_weight_that_is_read_in_float_too():
+    net, x = Embeds(), torch.randint(10, (2, 5))
+    report = quant_report(net, calibrated(net, x))
+    assert [layer.weight_bits for layer in report.layers][-1] == 8
+    assert report.float_bytes == 4 * (40 + 16)
+    mix = 16 + 4 * 4 if report.layers[0].weight_bits else 4 * 16
+    assert report.quantized_bytes == 4 * 40 + (40 + 4 * 10) + mix
+
+
+def test_norms_that_are_not_folded_are_in_the_report():
+    net = nn.Sequential(conv(3, 4), nn.BatchNorm2d(4), nn.ReLU(), conv(4, 2))
+    net.append(nn.Conv2d(2, 4, 1))
+    net[4].bias = net[0].bias
+    report = quant_report(net, calibrated(randomized(net), images()))
+    reason = "the bias of '0:conv' is also read by '4:conv'"
+    assert report.to_dict()["kept_norms"] == {"1:norm": reason}
+    console = Console(file=io.StringIO(), width=200)
+    console.print(report.table())
+    printed = " ".join(console.file.getvalue().split())
+    assert f"batch norms that are not folded: 1:norm ({reason})" in printed

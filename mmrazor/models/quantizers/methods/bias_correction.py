@@ -63,8 +63,9 @@ class BiasCorrection(PostTrainingMethod):
     ) -> list[LayerError]:
         """Change the model in place; see :class:`~.base.PostTrainingMethod`."""
         batches = self._checked(quantizer, batches)
-        _add_biases_(model, weight_layers(model, quantizer, batches[0], run))
-        layers = weight_layers(model, quantizer, batches[0], run)
+        data = model, quantizer, batches[0], run
+        _add_biases_(model, weight_layers(*data, changes_weights=False))
+        layers = weight_layers(*data, changes_weights=False)
         left = [la.text for la in layers if not any(la.biases.values())]
         if left:
             print_log(

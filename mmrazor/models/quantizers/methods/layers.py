@@ -120,6 +120,7 @@ def weight_layers(
     quantizer: Quantizer,
     batch: Any,
     run: Callable[[nn.Module, Any], Any],
+    changes_weights: bool = True,
 ) -> list[WeightLayer]:
     """Return the weights that can be changed, in the order of the run.
 
@@ -133,6 +134,8 @@ def weight_layers(
         quantizer: Prepared for it.
         batch: What to run it on once.
         run: Runs it.
+        changes_weights: Leave out weights that something else reads too. Without it,
+            nothing but biases are to be changed.
     """
     with quantizer.in_float():
         flow = flow_of(model, batch, run)
@@ -161,7 +164,7 @@ def weight_layers(
         layer.products[call.site] = Product.of(call.kind, *settings)
     use = ParameterUse(model, flow)
     for layer in layers.values():
-        others = _other_readers(model, layer, use)
+        others = _other_readers(model, layer, use) if changes_weights else []
         if others:
             reason = f"its weight is also read by {listed(others)}"
             skipped |= dict.fromkeys(layer.calls, reason)
