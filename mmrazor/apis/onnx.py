@@ -20,14 +20,16 @@ from torch import Tensor, nn
 
 from ..core.files import write_atomically
 from ..core.forward import eager_module
-from ..models.quantizers import Quantizer
+from ..models.quantizers import quantizer_of
 from .onnx_arithmetic import same_arithmetic, silence, without_notes
 from .onnx_check import OnnxExportError, largest_difference
 from .onnx_graph import TensorFunction, with_batch
 from .onnx_quantized import TOLERANCE, check_integers, integers_written
+from .onnx_source import OnnxSource, checked_function, sources_of
 
 _MAX_BYTES = 1_900_000_000  # protobuf's limit is 2 GiB
 _EXPORTERS = {"torch.export": True, "torchscript": False}
+_NEWEST_TRACED = 20  # version of the operator set
 
 
 @dataclass(frozen=True)
@@ -54,25 +56,6 @@ class OnnxInfo:
     exporter: str
 
 
-@dataclass(frozen=True)
-class _Check:
-    """What a written file must be; returns its largest difference."""
-
-    function: TensorFunction
-    quantizer: Quantizer | None
-    tolerance: float | None
-
-    def __call__(self, graph: Any, path: Path, dynamic: bool) -> float:
-        quantizer, tolerance = self.quantizer, self.tolerance
-        in_float = None
-        if quantizer is not None:
-            check_integers(graph, quantizer)
-            if tolerance is None:
-                tolerance, in_float = TOLERANCE, quantizer.in_float
-        tolerance = 1e-3 if tolerance is None else tolerance
-        return largest_difference(self.function, path, dynamic, tolerance, in_float)
-
-
 def export_onnx(
     model: nn.Module,
     inputs: Any,
@@ -83,7 +66,11 @@ def export_onnx(
 ) -> OnnxInfo:
     """Export a model in eval mode and compare ONNX Runtime with torch.
 
-    A quantized model is written with its integers (QuantizeLinear, DequantizeLinear).
+    A quantized model is written with its integers (QuantizeLinear, DequantizeLinear);
+    batch norms that are not folded yet are folded in a copy of it. A model in half
+    precision, bfloat16 or double is written as a copy in float32, with a warning, where
+    ONNX Runtime cannot run its own type; the file is compared with the copy, and with
+    the model within the precision of its type.
 
     Args:
         model: Any module; it is left as it was.
@@ -97,7 +84,8 @@ def export_onnx(
             ``OnnxInfo.dynamic_batch`` is false.
         tolerance: Largest relative difference accepted; default is 1e-3. Roundings of a
             quantized model fall differently here and there: 0.1, or twice as much as
-            quantization changed the output.
+            quantization changed the output. Of a model in another type than float32, 16
+            of its roundings, if they are more.
 
     Raises:
         ModuleNotFoundError: If onnx or ONNX Runtime is not installed.
@@ -106,37 +94,17 @@ def export_onnx(
     model = eager_module(model)
     for name in ("onnx", "onnxruntime", "onnxscript"):
         _require(name)
-    size = sum(p.numel() * p.element_size() for p in model.parameters())
-    if size > _MAX_BYTES:
-        raise OnnxExportError(
-            f"{type(model).__name__} has {size / 1e9:.1f} GB of parameters; one ONNX "
-            f"file holds {_MAX_BYTES / 1e9:.1f} GB. Export a smaller model or halve it."
-        )
     refusals: list[str] = []
-    with same_arithmetic(model), integers_written(model) as quantizer:
-        if quantizer is not None:
-            opset = opset or quantizer.backend.opset
-        function = TensorFunction(model, inputs)
-        check = _Check(function, quantizer, tolerance)
-        for dynamic in [True, False] if dynamic_batch else [False]:
-            if dynamic and not function.batch_is_free:
-                continue
-            for exporter in _EXPORTERS:
-                try:
-                    info = _export(function, path, opset, dynamic, exporter, check)
-                except _failures() as err:
-                    kind = "open" if dynamic else "fixed"
-                    # torch.export wraps the reason in advice on itself.
-                    text = " ".join(str(err.__cause__ or err).split())[:300]
-                    refusals.append(f"{exporter}, {kind} batch: {text}")
-                    continue
-                if dynamic_batch and not dynamic:
-                    print_log(
-                        f"'{path}' takes batches of {function.batch_size} only: "
-                        f"{type(model).__name__} fixes the batch size in its code.",
-                        logger="current",
-                        level=logging.WARNING,
-                    )
+    with same_arithmetic(model):
+        function = checked_function(model, inputs)
+        for source in sources_of(function, _tolerance(function, tolerance)):
+            _check_size(source.function.model)
+            with integers_written(source.function.model):
+                source.function(*source.function.tensors)  # integers are made here
+                info = _first_export(
+                    source, path, opset, dynamic_batch, tolerance, refusals
+                )
+            if info is not None:
                 return info
     raise OnnxExportError(
         f"{type(model).__name__} cannot be exported to '{path}'. "
@@ -145,24 +113,137 @@ def export_onnx(
     )
 
 
-def _export(
-    function: TensorFunction,
+def _tolerance(function: TensorFunction, tolerance: float | None) -> float:
+    if tolerance is not None:
+        return tolerance
+    return 1e-3 if quantizer_of(function.model) is None else TOLERANCE
+
+
+def _check_size(model: nn.Module) -> None:
+    size = sum(p.numel() * p.element_size() for p in model.parameters())
+    if size > _MAX_BYTES:
+        raise OnnxExportError(
+            f"{type(model).__name__} has {size / 1e9:.1f} GB of parameters; one ONNX "
+            f"file holds {_MAX_BYTES / 1e9:.1f} GB. Export a smaller model or halve it."
+        )
+
+
+def _first_export(
+    source: OnnxSource,
     path: str | os.PathLike[str],
     opset: int | None,
+    dynamic_batch: bool,
+    tolerance: float | None,
+    refusals: list[str],
+) -> OnnxInfo | None:
+    """Try the ways to write a file until one passes the checks.
+
+    Args:
+        source: What it is written of.
+        path: The file.
+        opset: As the user asks for.
+        dynamic_batch: Try to leave the batch size open.
+        tolerance: As the user asks for.
+        refusals: Filled with why each way failed.
+    """
+    function = source.function
+    for dynamic in [True, False] if dynamic_batch else [False]:
+        if dynamic and not function.batch_is_free:
+            continue
+        for way in _ways(source, opset):
+            try:
+                info = _export(source, path, way, dynamic, tolerance)
+            except _failures() as err:
+                kind = "open" if dynamic else "fixed"
+                # torch.export wraps the reason in advice on itself.
+                reason = err.__cause__ or err
+                text = " ".join(str(reason).split())[:300] or type(reason).__name__
+                refusals.append(f"{way.exporter}, {kind} batch: {text}")
+                if type(err).__name__ == "NotImplemented" and not source.is_last:
+                    return None  # the runtime has no such layers in this type
+                continue
+            _say_limits(source, path, fixed=dynamic_batch and not dynamic)
+            return info
+    return None
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A way to write a file."""
+
+    exporter: str
+    opset: int | None
+    replays_numbers: bool = False
+
+
+def _ways(source: OnnxSource, opset: int | None) -> list[_Way]:
+    by_export, traced = _EXPORTERS
+    newest = opset
+    if source.quantizer is not None:
+        newest = opset or source.quantizer.backend.opset
+    ways = [_Way(by_export, newest), _Way(traced, opset or _traced_opset(newest))]
+    if source.function.reads_numbers:
+        ways.insert(0, _Way(by_export, newest, replays_numbers=True))
+    return ways
+
+
+def _traced_opset(opset: int | None) -> int | None:
+    """Return the newest version that the older exporter writes, if it is to be new."""
+    return None if opset is None else min(opset, _NEWEST_TRACED)
+
+
+def _say_limits(source: OnnxSource, path: str | os.PathLike[str], fixed: bool) -> None:
+    """Warn of what a file does not do as the model does."""
+    name = type(source.references[-1].function.model).__name__
+    notes = []
+    if fixed:
+        notes.append(
+            f"'{path}' takes batches of {source.function.batch_size} only: {name} "
+            "fixes the batch size in its code."
+        )
+    if source.copied_from is not None:
+        dtype = str(source.copied_from).removeprefix("torch.")
+        where = "on a CPU" if source.quantizer is None else "in integers"
+        notes.append(
+            f"'{path}' computes in float32, and its inputs and outputs are float32: "
+            f"{name} is in {dtype}, which ONNX Runtime does not run {where}."
+        )
+    for note in notes:
+        print_log(note, logger="current", level=logging.WARNING)
+
+
+def _export(
+    source: OnnxSource,
+    path: str | os.PathLike[str],
+    way: _Way,
     dynamic: bool,
-    exporter: str,
-    check: _Check,
+    tolerance: float | None,
 ) -> OnnxInfo:
+    function = source.function
     found: dict[str, Any] = {}
 
     def write_and_check(temporary: Path) -> None:
         # torch.export takes a dimension of 1 for a constant.
         example = with_batch(function.tensors, 2) if dynamic else function.tensors
-        _write(function, example, temporary, opset, dynamic, _EXPORTERS[exporter])
+        function.replays_numbers = way.replays_numbers
+        try:
+            by_export = _EXPORTERS[way.exporter]
+            _write(function, example, temporary, way.opset, dynamic, by_export)
+        finally:
+            function.replays_numbers = False
         graph = without_notes(temporary)
         import_module("onnx").checker.check_model(graph, full_check=True)
         found["opset"] = next(i.version for i in graph.opset_import if not i.domain)
-        found["difference"] = check(graph, temporary, dynamic)
+        if source.quantizer is not None:
+            check_integers(graph, source.quantizer)
+        for reference in source.references:
+            found["difference"] = largest_difference(
+                reference.function,
+                temporary,
+                dynamic,
+                reference.tolerance if tolerance is None else tolerance,
+                reference.in_float if tolerance is None else None,
+            )
 
     written = write_atomically(Path(path), write_and_check)
     return OnnxInfo(
@@ -172,7 +253,7 @@ def _export(
         output_names=function.output_names,
         dynamic_batch=dynamic,
         opset=found["opset"],
-        exporter=exporter,
+        exporter=way.exporter,
     )
 
 

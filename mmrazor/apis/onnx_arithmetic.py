@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ import torch
 from torch import nn
 
 from ..core.forward import device_and_dtype, evaluating, without_fused_layers
+
+#: Packages whose loggers are quiet while a model is exported.
+_TALKERS = ("torch", "onnx", "onnxscript", "onnx_ir", "onnxruntime")
 
 
 @contextmanager
@@ -37,14 +42,27 @@ def same_arithmetic(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Hide the exporters' talk; what goes wrong is raised or found by the checks."""
-    names = ("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
-    loggers = [logging.getLogger(name) for name in names]
+    """Hide the exporters' talk; what goes wrong is raised or found by the checks.
+
+    With ``MMRAZOR_DEBUG=1`` in the environment all of it is shown.
+    """
+    if os.environ.get("MMRAZOR_DEBUG") == "1":
+        yield
+        return
+    loggers = [
+        logging.getLogger(name)
+        for name in (*_TALKERS, *logging.root.manager.loggerDict)
+        if name.partition(".")[0] in _TALKERS
+    ]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

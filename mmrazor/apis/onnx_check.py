@@ -46,14 +46,18 @@ def largest_difference(
     )
 
 
-def _runtime(path: Path) -> Callable[[Mapping[str, Any]], list[Any]]:
+def _runtime(path: Path) -> Callable[[Mapping[str, Tensor]], list[Any]]:
     session = onnx_session(path)
-    wanted = {entry.name for entry in session.get_inputs()}
+    wanted = {entry.name: entry.type for entry in session.get_inputs()}
 
-    def run(arrays: Mapping[str, Any]) -> list[Any]:
+    def run(tensors: Mapping[str, Tensor]) -> list[Any]:
         # An input that the model does not use is no input of the graph.
-        fed = {name: array for name, array in arrays.items() if name in wanted}
-        return session.run(None, fed)
+        fed = {
+            name: (tensor.float() if wanted[name] == "tensor(float)" else tensor)
+            for name, tensor in tensors.items()
+            if name in wanted
+        }
+        return session.run(None, {name: one.cpu().numpy() for name, one in fed.items()})
 
     return run
 
@@ -78,7 +82,7 @@ def _like(tensor: Tensor, generator: torch.Generator) -> Tensor:
 
 def _difference(
     function: TensorFunction,
-    run: Callable[[Mapping[str, Any]], list[Any]],
+    run: Callable[[Mapping[str, Tensor]], list[Any]],
     tensors: tuple[Tensor, ...],
     tolerance: float,
     in_float: Callable[[], AbstractContextManager] | None,
@@ -88,13 +92,10 @@ def _difference(
     if in_float is not None:
         with in_float():
             plain = function(*tensors)
-    arrays = {
-        name: tensor.cpu().numpy()
-        for name, tensor in zip(function.input_names, tensors, strict=True)
-    }
+    given = dict(zip(function.input_names, tensors, strict=True))
     largest = 0.0
     names = function.output_names
-    found = zip(names, expected, plain, run(arrays), strict=True)
+    found = zip(names, expected, plain, run(given), strict=True)
     for name, value, float_value, array in found:
         ours = value.cpu().double()
         theirs = torch.from_numpy(array).double()

@@ -13,6 +13,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from ..core.forward import call_model
+from .onnx_numbers import NumberReader, NumberReplay
 
 
 class TensorFunction(nn.Module):
@@ -21,6 +22,12 @@ class TensorFunction(nn.Module):
     Args:
         model: Run once on ``inputs`` to learn what it returns; should be in eval mode.
         inputs: A tensor, a tuple of arguments or a dict of keyword arguments.
+
+    Attributes:
+        inputs: As given.
+        reads_numbers: Whether the model reads numbers from tensors that do not depend
+            on its inputs.
+        replays_numbers: Take them from the first run from now on.
 
     Raises:
         ValueError: If there is no tensor among the inputs or the outputs.
@@ -36,7 +43,7 @@ class TensorFunction(nn.Module):
         self.model = model
         # Exporters hand this mode on to the model when they are done.
         self.training = model.training
-        self._inputs = inputs
+        self.inputs = inputs
         named = list(_named_inputs(inputs))
         if not named:
             raise ValueError(
@@ -45,7 +52,13 @@ class TensorFunction(nn.Module):
             )
         self.input_names = tuple(name for name, _ in named)
         self.tensors = tuple(tensor for _, tensor in named)
-        outputs = list(_named_outputs(call_model(model, inputs), "output"))
+        # Exporters may ask for numbers that tensors without elements do not have.
+        self.replays_numbers = False
+        with NumberReader(list(self.tensors)) as reader:
+            output = call_model(model, inputs)
+        self._numbers = reader.numbers
+        self.reads_numbers = reader.any_found
+        outputs = list(_named_outputs(output, "output"))
         if not outputs:
             raise ValueError(
                 f"{type(model).__name__} returns no tensor on these inputs. "
@@ -61,14 +74,18 @@ class TensorFunction(nn.Module):
     @property
     def batch_is_free(self) -> bool:
         """Whether nothing but the tensors says how many images there are."""
-        mode = self._inputs.get("mode") if isinstance(self._inputs, Mapping) else None
+        mode = self.inputs.get("mode") if isinstance(self.inputs, Mapping) else None
         sizes = {t.shape[0] if t.dim() else None for t in self.tensors}
         return mode in (None, "tensor") and len(sizes) == 1 and None not in sizes
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Run the model on other tensors; its outputs come in a fixed order."""
-        inputs = _with_tensors(self._inputs, iter(tensors))
-        output = call_model(self.model, inputs)
+        inputs = _with_tensors(self.inputs, iter(tensors))
+        if self.replays_numbers:
+            with NumberReplay(self._numbers):
+                output = call_model(self.model, inputs)
+        else:
+            output = call_model(self.model, inputs)
         return tuple(tensor for _, tensor in _named_outputs(output, "output"))
 
 

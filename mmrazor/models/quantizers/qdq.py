@@ -12,12 +12,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from .bias import RoundBias, sum_scale
+from .folding import along
 from .processor import sums_saturate
 from .settings import QuantSettings
 from .shapes import spread
@@ -46,11 +47,8 @@ class ActivationQDQ(nn.Module):
         """Return the value as the integers give it."""
         if not torch.onnx.is_in_onnx_export():
             return self.quantizer(x)
-        given = (x, self.scale, self.zero_point)
-        q = torch.onnx.ops.symbolic(
-            "QuantizeLinear", given, dtype=self.dtype, shape=x.shape, version=19
-        )
-        return _dequantized(q, self.scale, self.zero_point, {}, x)
+        q = _quantized(x, self.scale, self.zero_point)
+        return _dequantized(q, self.scale, self.zero_point, None, x)
 
 
 class ConstantQDQ(nn.Module, ABC):
@@ -68,6 +66,11 @@ class ConstantQDQ(nn.Module, ABC):
         self.outside, self.axis = outside, axis
         self._kept: tuple[Tensor, Tensor, Tensor] | None = None
 
+    @property
+    def kept(self) -> Tensor | None:
+        """The integers that the graph keeps; None if the layer has not run."""
+        return None if self._kept is None else self._kept[0]
+
     @abstractmethod
     def integers(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return integers, scale and zero point as the graph keeps them."""
@@ -80,8 +83,8 @@ class ConstantQDQ(nn.Module, ABC):
             return outside
         assert self._kept is not None
         integers, scale, zero_point = self._kept
-        attributes = {"axis": self.axis} if scale.dim() == 1 else {}
-        return _dequantized(integers, scale, zero_point, attributes, x)
+        axis = self.axis if scale.dim() == 1 else None
+        return _dequantized(integers, scale, zero_point, axis, x)
 
 
 class WeightQDQ(ConstantQDQ):
@@ -190,18 +193,68 @@ class BiasQDQ(ConstantQDQ):
         return super().forward(x) if known else x
 
 
+def _quantized(x: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
+    if torch.jit.is_tracing():
+        return cast(Tensor, _TracedQuantize.apply(x, scale, zero_point))
+    return torch.onnx.ops.symbolic(
+        "QuantizeLinear",
+        (x, scale, zero_point),
+        dtype=zero_point.dtype,
+        shape=x.shape,
+        version=19,
+    )
+
+
 def _dequantized(
-    q: Tensor, scale: Tensor, zero_point: Tensor, attributes: dict, like: Tensor
+    q: Tensor, scale: Tensor, zero_point: Tensor, axis: int | None, like: Tensor
 ) -> Tensor:
-    result: Tensor = torch.onnx.ops.symbolic(
+    if torch.jit.is_tracing():
+        return cast(Tensor, _TracedDequantize.apply(q, scale, zero_point, axis))
+    return torch.onnx.ops.symbolic(
         "DequantizeLinear",
         (q, scale, zero_point),
-        attributes,
+        {} if axis is None else {"axis": axis},
         dtype=torch.float32,
         shape=like.shape,
         version=19,
     )
-    return result
+
+
+class _TracedQuantize(torch.autograd.Function):
+    """QuantizeLinear for the exporter that traces: it runs what it writes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
+        """Return the integers."""
+        limits = torch.iinfo(zero_point.dtype)
+        steps = torch.round(x / scale) + zero_point
+        return steps.clamp(limits.min, limits.max).to(zero_point.dtype)
+
+    @staticmethod
+    def symbolic(graph: Any, x: Any, scale: Any, zero_point: Any) -> Any:
+        """Write the node."""
+        return graph.op("QuantizeLinear", x, scale, zero_point)
+
+
+class _TracedDequantize(torch.autograd.Function):
+    """DequantizeLinear for the exporter that traces."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: Tensor, scale: Tensor, zero_point: Tensor, axis: int | None
+    ) -> Tensor:
+        """Return the numbers that the integers stand for."""
+        if axis is not None:
+            scale, zero_point = (along(one, axis, q) for one in (scale, zero_point))
+        return (q.float() - zero_point) * scale
+
+    @staticmethod
+    def symbolic(
+        graph: Any, q: Any, scale: Any, zero_point: Any, axis: int | None
+    ) -> Any:
+        """Write the node."""
+        attributes = {} if axis is None else {"axis_i": axis}
+        return graph.op("DequantizeLinear", q, scale, zero_point, **attributes)
 
 
 @contextmanager
