@@ -133,7 +133,8 @@ def test_names_in_code() -> None:
     ]
     assert all(is_named(ByName(), name) for name in named)
     outer = nn.Sequential(Looked())
-    assert is_named(outer, "0.plain.weight") and not is_named(outer, "0.never")
+    assert is_named(outer, "0.plain.weight")
+    assert not is_named(outer, "0.never")
 
 
 class BySize(nn.Module):
@@ -249,7 +250,7 @@ def test_a_norm_without_use_follows_the_channels_around_it() -> None:
 
     norm = nn.BatchNorm2d(8)
     model = net(forward, stem=conv(3, 8), norm=norm, head=conv(8, 2), on=False)
-    small, graph = pruned(model, image())
+    small, _ = pruned(model, image())
     assert small.norm.num_features == small.stem.out_channels == 4
     assert len(small.norm.running_mean) == 4
     small.on = True
