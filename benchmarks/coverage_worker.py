@@ -18,6 +18,7 @@ import torch
 from coverage_models import CoverageModel
 from coverage_recipes import Recipe, recipe
 from coverage_stage import Stage
+from coverage_training import trained
 from torch import Tensor, nn
 
 import mmrazor
@@ -138,7 +139,7 @@ def _inputs(
 def _compress(
     how: Recipe, model: nn.Module, inputs: dict[str, Any], send: Callable[[Any], None]
 ) -> None:
-    """Prune a model to half its MACs; save, reload and differentiate the small one."""
+    """Prune a model to half its MACs; save, reload and train the small one."""
     # What mmrazor.prune does, in two steps.
     with Stage("trace", send) as stage:
         graph = mmrazor.channel_graph(model, inputs)
@@ -161,6 +162,21 @@ def _compress(
         send(("fields", {"reload_difference": difference}))
     with Stage("backward", send):
         send(("fields", _backward(pruned.model, inputs)))
+    with Stage("train", send):
+        batch = _batch_of(2, model, inputs)
+        pruned.model.zero_grad()
+        send(("fields", trained(pruned.model, how.build, batch)))
+
+
+def _batch_of(count: int, model: nn.Module, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return inputs like some with more images: norms want several in training."""
+    images = inputs.get("inputs", next(iter(inputs.values())))
+    height, width = next(tensors_in(images)).shape[-2:]
+    try:
+        return mmrazor.example_inputs(model, (height, width), count)
+    except ValueError as err:
+        sys.stderr.write(f"{count} images: {err}\n")
+        return inputs
 
 
 def _pruned(

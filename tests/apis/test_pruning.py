@@ -69,3 +69,66 @@ def test_what_was_saved_of_wrapped_models_is_loaded(name: str, tmp_path: Path) -
     again = mmrazor.load_subnet(net(), subnet, weights)
     with torch.no_grad():
         assert torch.equal(again(x), pruned.model(x))
+
+
+class Sized(nn.Module):
+    """Reads large images by another branch; trains with noise of a fixed width."""
+
+    def __init__(self, noise: int = 0) -> None:
+        super().__init__()
+        self.stem, self.extra = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 12, 1)
+        self.usual, self.mid = nn.Conv2d(8, 12, 1), nn.Conv2d(12, 10, 1)
+        self.head = nn.Conv2d(10, 2, 1)
+        self.noise = noise
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.stem(x).relu()
+        y = self.extra(y) if x.shape[-1] > 8 else self.usual(y)
+        y = self.mid(y.relu()).relu()
+        if self.training and self.noise:
+            y = y + torch.rand(1, self.noise, 1, 1)
+        return self.head(y)
+
+
+def test_several_example_inputs() -> None:
+    little, large = torch.rand(1, 3, 4, 4), torch.rand(1, 3, 16, 16)
+    model = Sized()
+    pruned = mmrazor.prune(model, [little, large], budget=dict(macs=0.5))
+    assert pruned.model.extra.out_channels == pruned.model.usual.out_channels < 12
+    assert pruned.max_difference < 1e-5
+    pruned.model(large)
+    # what is counted is the first
+    assert pruned.dense_cost.macs == mmrazor.count_cost(model, little).macs
+    counted = mmrazor.count_cost(pruned.model, [little, large]).macs
+    assert pruned.cost.macs == counted <= 0.5 * pruned.dense_cost.macs
+    assert pruned.cost.macs * 16 == mmrazor.count_cost(pruned.model, large).macs
+    one = mmrazor.prune(model, little, budget=dict(macs=0.8))
+    assert one.model.extra.weight.shape == model.extra.weight.shape
+    assert "may be read by 'extra'" in one.unprunable["stem.out"]
+    one.model(large)
+
+
+def test_a_second_input_is_compared_too() -> None:
+    class Odd(Sized):
+        def forward(self, x: Tensor) -> Tensor:
+            y = super().forward(x)
+            if x.shape[-1] > 8:  # not by a rule: what it counts is lost
+                y = y + float(self.mid.weight.shape[0])
+            return y
+
+    little, large = torch.rand(1, 3, 4, 4), torch.rand(1, 3, 16, 16)
+    alone = mmrazor.prune(Odd(), little, budget=dict(macs=0.8), ignore=["extra"])
+    assert "mid.out" not in alone.unprunable
+    both = mmrazor.prune(Odd(), [little, large], budget=dict(macs=0.8))
+    assert both.unprunable["mid.out"].startswith("breaks the model")
+    assert both.model.mid.out_channels == 10
+
+
+def test_train_mode_of_a_plain_model_is_tried() -> None:
+    x = torch.rand(1, 3, 4, 4)
+    torch.manual_seed(0)
+    pruned = mmrazor.prune(
+        Sized(noise=10), [x, torch.rand(1, 3, 16, 16)], {"macs": 0.7}
+    )
+    assert pruned.unprunable["mid.out"].startswith("breaks the model (RuntimeError")
+    pruned.model.train()(x).sum().backward()

@@ -43,7 +43,7 @@ RUN = dict(size=(8, 8), mode="tensor", macs=10**9, params=10**6)
 RECORDS = [
     record(
         "mmpretrain/good",
-        *("build", "forward", "trace", "prune", "reload", "backward"),
+        *("build", "forward", "trace", "prune", "reload", "backward", "train"),
         **RUN,
         macs_share=0.5,
         difference=1e-6,
@@ -74,6 +74,8 @@ def test_counts_are_of_stages_that_passed() -> None:
         "within_55_percent": 1,
         "backward": 1,
         "reloaded_equal": 1,
+        "trained": 1,
+        "original_untrainable": 0,
     }
 
 
@@ -88,7 +90,8 @@ def test_goals_are_shares_of_those_that_run() -> None:
 def test_page_has_a_row_for_every_model() -> None:
     machine = {"cpu": "some", "cores": 2, "versions": {"torch": "2"}}
     text = page(RECORDS, "The limits.", machine)
-    assert "| good | 8 x 8, tensor | 1.00 | 1.0 | 50 % | 1e-06 | yes | 0 |" in text
+    row = "| good | 8 x 8, tensor | 1.00 | 1.0 | 50 % | 1e-06 | yes | 0 |"
+    assert f"{row} yes |" in text
     assert "2 x is an output of the network" in text
     assert "| broken | TypeError: broken |" in text
     for line in text.splitlines():

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -8,6 +11,8 @@ from mmrazor.core.forward import (
     as_in_training,
     call_model,
     evaluating,
+    examples_of,
+    keeping_state,
     without_fused_layers,
 )
 
@@ -90,3 +95,29 @@ def test_fused_layers_come_back() -> None:
     with without_fused_layers():
         assert not torch.backends.mha.get_fastpath_enabled()
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_what_runs_change_in_tensors_is_undone() -> None:
+    layer = nn.BatchNorm1d(3)
+    layer.weight.data[0] = float("nan")
+    values = {k: v.clone() for k, v in layer.state_dict().items()}
+    storage = layer.bias.data_ptr()
+    drawn = []
+    for _ in range(2):
+        with keeping_state(layer):
+            layer.running_mean.add_(1)
+            layer.weight.data.mul_(2)
+            layer.bias.data = torch.ones(5)
+            drawn.append((torch.rand(()).item(), random.random(), np.random.rand()))
+    for name, tensor in layer.state_dict().items():
+        torch.testing.assert_close(tensor, values[name], equal_nan=True)
+    assert layer.bias.data_ptr() == storage
+    assert drawn[0] == drawn[1]
+
+
+def test_a_list_is_several_example_inputs() -> None:
+    pair = (torch.zeros(1), torch.zeros(2))
+    assert examples_of(pair) == [pair]
+    assert examples_of([pair, {"x": 1}]) == [pair, {"x": 1}]
+    with pytest.raises(ValueError, match="Give at least one"):
+        examples_of([])

@@ -19,7 +19,7 @@ _Slots = Mapping[str, Mapping[int, list[int]]]
 _CONVOLUTIONS = (nn.modules.conv._ConvNd,)
 _NORMS = (nn.modules.batchnorm._NormBase,)
 # Numbers that never count channels, whatever value they have.
-_NEVER = frozenset(
+NEVER_WIDTHS = frozenset(
     [
         "kernel_size",
         "stride",
@@ -168,7 +168,7 @@ def _of_module(module: nn.Module, numbers: Numbers) -> dict[str, Any]:
     """Return attributes with a value that counts channels and has to change."""
     changed: dict[str, Any] = {}
     for name, value in vars(module).items():
-        if name in _NEVER or name.startswith("__"):
+        if name in NEVER_WIDTHS or name.startswith("__"):
             continue
         if isinstance(value, bool):
             continue

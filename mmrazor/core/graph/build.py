@@ -24,6 +24,7 @@ from .products import counted_lines, mac_products, parameter_products
 from .resolve import resolve
 from .rules import apply_rule
 from .rules.table import PRODUCTS
+from .stated_widths import stated_widths
 from .trace import OpCall, OpTrace, tensors_in, trace
 from .training import training_traces, unused_parameters
 
@@ -141,7 +142,10 @@ def _graph_of_flow(
         parameter_products(model, table),
     )
     mixes = any(_mixes(one, flow, table) for one in traces)
-    return ChannelGraph(model, table, flow.noted.sizes, products, mixes, recorded)
+    stated = stated_widths(model, traces, flow)
+    return ChannelGraph(
+        model, table, flow.noted.sizes, products, mixes, recorded, stated
+    )
 
 
 def _follow(flow: IdFlow, recorded: OpTrace, whole: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from .cuts import Cuts
 from .grouping import GroupTable
 from .id_flow import SizeArgument
 from .products import ProductTerm
+from .stated_widths import StatedWidth, new_widths
 from .trace import OpTrace
 
 
@@ -31,6 +32,7 @@ class ChannelGraph:
         mixes: Whether an operation mixes channels that can be dropped (a norm over
             them, a softmax), so that silencing needs more than zeros.
         recorded: The trace that all this was found by.
+        stated: Widths that modules state for more than their forward pass.
 
     Attributes:
         groups: What can be pruned.
@@ -45,6 +47,7 @@ class ChannelGraph:
         products: tuple[list[ProductTerm], list[ProductTerm]],
         mixes: bool,
         recorded: OpTrace,
+        stated: Sequence[StatedWidth] = (),
     ) -> None:
         self.model = model
         self.recorded = recorded
@@ -54,6 +57,7 @@ class ChannelGraph:
         self._table = table
         self._sizes = sizes
         self._products = products
+        self._stated = stated
 
     def __getitem__(self, name: str) -> ChannelGroup:
         for group in self.groups:
@@ -139,6 +143,11 @@ class ChannelGraph:
         attributes, replaced = attribute_values(
             self.model, slots, self._sizes, self._table.labels, dropped
         )
+        stated = new_widths(
+            self.model, self._stated, self._table.labels, dropped, attributes
+        )
+        for module, values in stated.items():
+            attributes.setdefault(module, {}).update(values)
         return Cuts(slots, attributes, replaced)
 
     def __str__(self) -> str:

@@ -79,6 +79,7 @@ class Constraints:
         sizes: See :class:`SizeArgument`.
         axes: First id and length of each parameter axis.
         copies: Parameters and buffers of copies, which follow those that they copy.
+        twins: Modules that are copies, and what each one copies.
     """
 
     size: int = 0
@@ -89,6 +90,7 @@ class Constraints:
     sizes: list[SizeArgument] = field(default_factory=list)
     axes: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     copies: set[str] = field(default_factory=set)
+    twins: dict[str, str] = field(default_factory=dict)
 
 
 class IdFlow(Flow):

@@ -117,12 +117,14 @@ def follow_copies(
     """
     for name, twin in copies.items():
         _tie_copy(flow, model.get_submodule(name), name, twin)
+        flow.noted.twins[name] = twin
     if not copies:
         return
     labels = resolve(flow.noted).labels
     for name, twin in copies.items():
-        calls = (of for one in traces for of in one.modules if of.module == twin)
-        ends = _lines_by_width(flow, (t for of in calls for t in of.tensors))
+        calls = [of for one in traces for of in one.modules if of.module == twin]
+        tensors = [tensor for of in calls for tensor in (*of.taken, *of.returned)]
+        ends = _lines_by_width(flow, tensors)
         around = _lines_by_width(flow, _seen_around(traces, name.rpartition(".")[0]))
         reason = (
             f"may meet '{name}', a copy of '{twin}' that no example input runs, which "
@@ -145,14 +147,19 @@ def _tie_copy(flow: IdFlow, module: nn.Module, name: str, twin: str) -> None:
         for axis in axes:
             noted.ties.append((_ids(flow, mine, axis), _ids(flow, theirs, axis)))
     noted.sizes += [
-        replace(size, module=_moved(size.module, twin, name))
+        replace(size, module=moved(size.module, twin, name))
         for size in noted.sizes
         if is_inside(size.module, twin) and not is_inside(size.module, name)
     ]
 
 
-def _moved(module: str, twin: str, name: str) -> str:
-    """Return the place in a copy of a module inside of what it copies."""
+def moved(module: str, twin: str, name: str) -> str:
+    """Return what stands in a copy for a module inside of what it copies.
+
+    Example:
+        >>> moved('net.conv', 'net', 'ema'), moved('net', 'net', 'ema')
+        ('ema.conv', 'ema')
+    """
     inner = module[len(twin) :].lstrip(".")
     return f"{name}.{inner}" if inner else name
 
@@ -166,7 +173,8 @@ def keep_what_may_meet(
     channels of every tensor that the modules around such a part see (what
     they are called with, what they call others with, what is returned, and what they
     compute), if it is as wide as one of the part's layers, or would be if it was
-    flattened or joined with another.
+    flattened or joined with another. A norm follows the channels around it if there is
+    only one kind of its width.
 
     Args:
         flow: Has followed what ran.
@@ -175,20 +183,21 @@ def keep_what_may_meet(
         rest: Names of modules and parameters.
     """
     known: dict[str, _Lines] = {}
+    labels: Ids | None = None
     for name in rest:
         owner = name.rpartition(".")[0]
         if owner not in known:
             known[owner] = _lines_by_width(flow, _seen_around(traces, owner))
-        wide = known[owner]
+        wide, named = known[owner], is_named(model, name)
+        if named and (width := _width_of_norm(model, name)):
+            lines = [ids for ids, _ in wide.get(width, [])]
+            labels = resolve(flow.noted).labels if labels is None else labels
+            if len({labels[ids].tobytes() for ids in lines}) == 1:
+                _tie_norm(flow, model.get_submodule(name), name, lines[0])
+                continue
         for parameter in _parameters_of(model, name):
-            flow.of(tensor_named(model, parameter))
-            reason = f"is in '{name}', which no example input runs"
-            for axis in range(tensor_named(model, parameter).dim()):
-                if (parameter, axis) in flow.noted.axes:
-                    flow.noted.frozen.append((_ids(flow, parameter, axis), reason))
-        if not is_named(model, name):
-            continue
-        for width in dict.fromkeys(_widths(model, name)):
+            _keep_parameter(flow, model, parameter, name)
+        for width in dict.fromkeys(_widths(model, name) if named else ()):
             does = "read" if width.takes else "replaced or joined"
             reason = (
                 f"may be {does} by '{width.layer}' ({width.size} channels), which no "
@@ -196,6 +205,33 @@ def keep_what_may_meet(
             )
             for ids in _meeting(wide, width):
                 flow.noted.frozen.append((ids, reason))
+
+
+def _keep_parameter(flow: IdFlow, model: nn.Module, name: str, part: str) -> None:
+    tensor = tensor_named(model, name)
+    flow.of(tensor)  # hands out ids
+    for axis in range(tensor.dim()):
+        if (name, axis) in flow.noted.axes:
+            reason = f"is in '{part}', which no example input runs"
+            flow.noted.frozen.append((_ids(flow, name, axis), reason))
+
+
+def _width_of_norm(model: nn.Module, name: str) -> int:
+    """Return the channels of a norm that all its parameters lie along, 0 for others."""
+    module = model.get_submodule(name.rpartition(".")[0])
+    if name.rpartition(".")[2] in module._parameters:
+        return 0
+    shapes = {tensor.shape for tensor in model.get_submodule(name).parameters()}
+    return next(iter(shapes))[0] if len(shapes) == 1 and len(min(shapes)) == 1 else 0
+
+
+def _tie_norm(flow: IdFlow, module: nn.Module, name: str, line: Ids) -> None:
+    """Let a norm keep the only channels that it can be meant for."""
+    for leaf, tensor in chain(module.named_parameters(), module.named_buffers()):
+        flow.of(tensor)
+        if (f"{name}.{leaf}", 0) in flow.noted.axes:
+            flow.noted.copies.add(f"{name}.{leaf}")
+            flow.noted.ties.append((_ids(flow, f"{name}.{leaf}", 0), line))
 
 
 def warn_of(found: NeverRun, unused: int) -> None:
@@ -211,10 +247,10 @@ def warn_of(found: NeverRun, unused: int) -> None:
     if found.rest:
         print_log(
             f"{unused} parameters are never run by the example inputs, in "
-            f"{_listed([repr(name) for name in found.rest])}. They keep their size, "
-            "and so do the channels that they may read or replace; 'unprunable' lists "
-            "them. To prune these too, give a list of example inputs that together run "
-            "all parts, and delete parts that are of no use.",
+            f"{_listed([repr(name) for name in found.rest])}. What they may read or "
+            "replace keeps its channels; 'unprunable' lists it. To prune it too, give a "
+            "list of example inputs that together run all parts, and delete parts "
+            "that are of no use.",
             logger="current",
             level=logging.WARNING,
         )
@@ -351,7 +387,7 @@ def _seen_around(traces: Sequence[OpTrace], owner: str) -> Iterator[Tensor]:
     for recorded in traces:
         for of in recorded.modules:
             if is_inside(owner, of.module) or is_inside(owner, of.caller):
-                yield from of.tensors
+                yield from (*of.taken, *of.returned)
         for call in recorded.calls:
             if is_inside(owner, call.module):
                 yield from tensors_in([call.args, call.kwargs, call.result])

@@ -78,13 +78,14 @@ class ModuleCall:
     Args:
         module: Name of the one called.
         caller: Name of the one that called it.
-        tensors: What it was called with and what it returned, as it stands in the
-            operations.
+        taken: What it was called with, as it stands in the operations.
+        returned: What it returned.
     """
 
     module: str
     caller: str
-    tensors: list[Tensor]
+    taken: list[Tensor]
+    returned: list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def running_plain(model: nn.Module) -> Iterator[None]:
 def followed(
     model: nn.Module,
     stack: list[str],
-    hear: Callable[[str, str, Any], None] | None = None,
+    hear: Callable[[str, str, Any, Any], None] | None = None,
 ) -> Iterator[None]:
     """Keep the names of the modules that run on a stack, innermost last.
 
@@ -187,8 +188,8 @@ def followed(
     Args:
         model: The model.
         stack: Filled.
-        hear: Called with the name of a module, that of the one that called it, and all
-            that goes from one to the other, after every call.
+        hear: Called after every call with the name of a module, that of the one that
+            called it, what it was called with and what it returned.
     """
     names = {id(module): name for name, module in model.named_modules()}
     original = nn.Module.__call__
@@ -203,7 +204,7 @@ def followed(
         result = original(self, *args, **kwargs)
         del stack[depth:]
         if hear is not None:
-            hear(name, stack[-1], (args, kwargs, result))
+            hear(name, stack[-1], (args, kwargs), result)
         return result
 
     nn.Module.__call__ = call  # type: ignore[method-assign]
@@ -269,10 +270,11 @@ class _Recording(TorchDispatchMode):
         made = self.stand_ins.of_result(result, args, kwargs)
         self.calls.append(OpCall(name, inside, named, made, self._stack[-1], func))
 
-    def record_module(self, name: str, caller: str, values: Any) -> None:
+    def record_module(self, name: str, caller: str, given: Any, result: Any) -> None:
         """Take in what a module was called with and what it returned."""
-        tensors = [self.stand_ins.of(tensor) for tensor in tensors_in(values)]
-        self.modules.append(ModuleCall(name, caller, tensors))
+        taken = [self.stand_ins.of(tensor) for tensor in tensors_in(given)]
+        returned = [self.stand_ins.of(tensor) for tensor in tensors_in(result)]
+        self.modules.append(ModuleCall(name, caller, taken, returned))
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
+from ..bounded import read_json
 from ..files import write_atomically
 from ..searchers.rows import subnet_from_row, subnet_row, values_from_row, values_row
 from ..space import SearchSpace, Subnet
 from .crash_note import read_note
 
 FORMAT = "mmrazor.search/1"
+_MOST_BYTES = 2**30  # a searcher keeps all that was evaluated
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ class SearchState:
             )
 
     def _read_json(self, file: Path) -> dict[str, Any]:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = read_json(file, most_bytes=_MOST_BYTES)
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise ValueError(f"no {FORMAT}")
         return data

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mmrazor.core.cost import count_cost
 from mmrazor.core.graph import channel_graph, example_inputs, slim, trace
 from mmrazor.core.graph.training import (
+    train_mode_trial,
     training_inputs,
     training_traces,
     unused_parameters,
@@ -136,3 +140,102 @@ def test_training_that_does_not_run_is_said() -> None:
     assert graph.unprunable["trunk.out"] == (
         "may be read by 'extra' (6 channels), which no example input runs"
     )
+
+
+class Auxiliary(nn.Module):
+    """A plain network with a head that train mode alone runs.
+
+    Args:
+        norm: Follows the stem.
+    """
+
+    def __init__(self, norm: nn.Module | None = None) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 1)
+        self.norm = norm or nn.BatchNorm2d(8)
+        self.neck, self.head = nn.Conv2d(8, 6, 1), nn.Conv2d(6, 2, 1)
+        self.aux = nn.Sequential(nn.Conv2d(8, 5, 1), nn.Flatten(), nn.Linear(80, 2))
+        self.register_buffer("seen", torch.zeros(()))
+        self.momentum = nn.Parameter(torch.ones(3), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Any:
+        stem = self.norm(self.stem(x)).relu()
+        out = self.head(self.neck(stem).relu())
+        if not self.training:
+            return out
+        self.seen += 1
+        self.momentum.mul_(0.9)
+        self.last = functional.dropout(stem) * random.random() * np.random.rand()
+        return out, self.aux(stem)
+
+
+def image_of(size: int = 4) -> Tensor:
+    return torch.rand(1, 3, size, size)
+
+
+def test_train_mode_of_a_plain_model_is_followed() -> None:
+    model = Auxiliary().eval()
+    graph = channel_graph(model, image_of())
+    places = {slot.name: slot.axis for slot in graph["stem.out"].slots}
+    assert places["aux.0.weight"] == 1
+    assert graph["aux.0.out"].size == 5  # a group of its own, flattened to 80
+    kept = {group.name: range(group.size // 2) for group in graph.groups}
+    small = slim(model, graph.cuts(kept)).train()
+    assert (small.aux[0].out_channels, small.aux[2].in_features) == (2, 32)
+    out, aux = small(torch.rand(2, 3, 4, 4))
+    (out.sum() + aux.sum()).backward()
+
+
+def test_following_training_leaves_a_model_and_the_world_as_they_were() -> None:
+    model = Auxiliary().eval()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    attributes, x = set(vars(model)), image_of()
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
+    train_mode_trial(model, x)
+    assert len(training_traces(model, x, trace(model, x))) == 1
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    assert not any(module.training for module in model.modules())
+    assert set(vars(model)) == attributes
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
+    assert np.array_equal(np.random.get_state()[1], states[2])
+
+
+class Choosy(nn.Module):
+    """A norm that is none of torch's own and wants more than one image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and len(x) < 2:
+            raise ValueError("Expected more than 1 value per channel when training")
+        return x
+
+
+def test_a_plain_model_that_does_not_train_is_pruned_and_it_is_said() -> None:
+    model = Auxiliary(Choosy()).eval()
+    lines = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "mmrazor.core.graph.training.print_log",
+            lambda text, **kwargs: lines.append((text, kwargs["level"])),
+        )
+        graph = channel_graph(model, image_of())
+        assert train_mode_trial(model, image_of()) is None
+    (text, level), (said, info) = lines
+    assert (level, info) == (30, 20)
+    assert "5 parameters, such as 'momentum', are not used in eval mode" in text
+    assert "Expected more than 1 value" in text
+    assert "does not run in train mode" in said
+    assert [group.name for group in graph.groups] == ["neck.out"]
+    assert "may be read by 'aux.0'" in graph.unprunable["stem.out"]
+    two = torch.rand(2, 3, 4, 4)
+    assert "stem.out" in [group.name for group in channel_graph(model, two).groups]
+
+
+def test_a_trial_in_train_mode_raises_what_the_small_model_raises() -> None:
+    model = Auxiliary().eval()
+    trial = train_mode_trial(model, [image_of(), image_of(4)])
+    assert trial is not None
+    trial(model)
+    model.aux[0] = nn.Conv2d(7, 5, 1)
+    with pytest.raises(RuntimeError, match="expected input"):
+        trial(model)
