@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 
 from ..names import is_inside
 from .attention import is_replaceable
+from .attribute_rules import AttributeRule
 from .channel_graph import ChannelGraph
-from .computed_widths import ties_of_computed_widths
+from .computed_widths import with_computed_widths
 from .grouping import GroupTable, make_groups
 from .id_flow import IdFlow
 from .mixing import infinite_at_zero, mixed_dims
@@ -65,12 +67,8 @@ def channel_graph(
     else:
         others = [trace(model, extra) for extra in also]
     flow = _followed(model, [recorded, *others], ignore, tie, whole)
-    graph = _graph_of_flow(model, recorded, flow)
-    ties = ties_of_computed_widths(graph, flow.noted, inputs)
-    if ties:
-        flow.noted.ties += ties
-        graph = _graph_of_flow(model, recorded, flow)
-    return graph
+    build = partial(_graph_of_flow, model, recorded, flow)
+    return with_computed_widths(flow, build, inputs)
 
 
 def graph_of_trace(model: nn.Module, recorded: OpTrace) -> ChannelGraph:
@@ -95,7 +93,12 @@ def _followed(
     return flow
 
 
-def _graph_of_flow(model: nn.Module, recorded: OpTrace, flow: IdFlow) -> ChannelGraph:
+def _graph_of_flow(
+    model: nn.Module,
+    recorded: OpTrace,
+    flow: IdFlow,
+    rules: Mapping[type, Sequence[AttributeRule]] | None = None,
+) -> ChannelGraph:
     classes = resolve(flow.noted)
     counted = counted_lines(recorded, flow, classes.labels)
     table = make_groups(model, flow.noted, classes, counted)
@@ -104,7 +107,8 @@ def _graph_of_flow(model: nn.Module, recorded: OpTrace, flow: IdFlow) -> Channel
         parameter_products(model, table),
     )
     mixes = _mixes(recorded, flow, table)
-    return ChannelGraph(model, table, flow.noted.sizes, products, mixes, recorded)
+    sizes = flow.noted.sizes
+    return ChannelGraph(model, table, sizes, products, mixes, recorded, rules)
 
 
 def _follow(flow: IdFlow, recorded: OpTrace, whole: Sequence[str]) -> None:
