@@ -89,16 +89,30 @@ def remedies(
     """
     kept = {name: indices for run in runs for name, indices in run.items()}
     passed = [number for number in graph.passed(kept) if number[0].module in places]
-    rules = possible_rules(_known(graph, places, passed))[:_MOST_RULES]
-    single = [Remedy((rule,)) for rule in rules]
+    rules = possible_rules(list(_known(graph, places, passed)))[:_MOST_RULES]
+    single = [Remedy((rule,), _folds(graph, rule, passed)) for rule in rules]
     double = [Remedy(pair) for pair in combinations(rules, 2) if _differ(*pair)]
     yield from single
     ties = list(_ties(graph, flow, places, passed))
     yield from ties
     yield from double[:_MOST_RULES]
     for one in ties:
-        for rule in rules:
-            yield replace(one, rules=(rule,))
+        for each in single:
+            yield replace(each, ties={**each.ties, **one.ties})
+
+
+def _folds(
+    graph: ChannelGraph, rule: AttributeRule, passed: Counted
+) -> dict[str, list[Tie]]:
+    """Let what is counted by a multiple of an attribute lose as many channels each."""
+    if rule.how != "share" or not isinstance(rule.factor, int):
+        return {}
+    ties = []
+    for size, _ in passed:
+        own = vars(graph.model.get_submodule(size.module)).get(rule.name)
+        if type(own) is int and own * rule.factor == size.value == len(size.ids):
+            ties.append((Counting(size.ids[:own]), Counting(size.ids)))
+    return {"folds": ties} if ties else {}
 
 
 def _differ(one: AttributeRule, other: AttributeRule) -> bool:
@@ -122,9 +136,10 @@ def _ties(
     graph: ChannelGraph, flow: IdFlow, places: Sequence[str], passed: Counted
 ) -> Iterator[Remedy]:
     """Yield single kinds of ties, then more of them together."""
-    kinds = ("heads", "width", "alike", "share")
+    kinds = ("heads", "width", "alike", "parts", "share")
     found: dict[str, dict[str, list[Tie]]] = {kind: {} for kind in kinds}
     found["alike"] = _alike(graph, passed)
+    found["parts"] = _parts(passed)
     for place in places:
         lines = _lines_in(graph, flow, place)
         seen: set[tuple] = set()
@@ -163,6 +178,20 @@ def _alike(graph: ChannelGraph, passed: Counted) -> dict[str, list[Tie]]:
         first = Counting(different[0].ids, different[0].dim)
         found["alike"] += [(first, Counting(s.ids, s.dim)) for s in different[1:]]
     return found
+
+
+def _parts(passed: Counted) -> dict[str, list[Tie]]:
+    """Tie parts that one call cuts, each to the smallest that it is a multiple of."""
+    calls: dict[tuple[str, int], list[SizeArgument]] = defaultdict(list)
+    for size, _ in passed:
+        if size.ids.ndim == 1:
+            calls[size.module, size.call].append(size)
+    ties = []
+    for sizes in calls.values():
+        least = min(sizes, key=lambda size: len(size.ids))
+        if len(sizes) > 1 and all(len(s.ids) % len(least.ids) == 0 for s in sizes):
+            ties += [(Counting(least.ids), Counting(s.ids)) for s in sizes]
+    return {"parts": ties} if ties else {}
 
 
 def _of_input(
