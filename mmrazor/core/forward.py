@@ -151,28 +151,60 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     What code puts into its modules as it runs (tables for another image size, caches,
     further modules) goes with the modes.
     """
-    before = [(module, _contents(module)) for module in model.modules()]
-    if any(module.training for module, _ in before):
+    before = [(module.training, _contents(module)) for module in model.modules()]
+    forget_caches_(model)
+    if any(training for training, _ in before):
         model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
         # Not train(): some hosts override it to keep norms frozen.
-        for module, contents in before:
-            for live, old in zip(_tables(module), contents, strict=True):
+        for _, contents in before:
+            for live, old in contents:
                 live.clear()
                 live.update(old)
 
 
-def _contents(module: nn.Module) -> list[dict[str, Any] | set[str]]:
-    return [copy.copy(table) for table in _tables(module)]
+def _contents(module: nn.Module) -> list[tuple[Any, Any]]:
+    return [(table, copy.copy(table)) for table in _tables(module)]
 
 
 def _tables(module: nn.Module) -> list[Any]:
     """Return where a module keeps what belongs to it; its attributes last."""
     inner = (module._parameters, module._buffers, module._modules)
-    return [*inner, module._non_persistent_buffers_set, vars(module)]
+    own = vars(module)
+    # dicts that code fills as it runs, such as biases by device
+    kept = [value for value in own.values() if type(value) is dict]
+    return [*kept, *inner, module._non_persistent_buffers_set, own]
+
+
+def forget_caches_(model: nn.Module) -> None:
+    """Let modules forget what they computed from their parameters and kept.
+
+    Attention with biases of places keeps them by device in eval mode and forgets them
+    in ``train()``; so that is called if a dict of tensors is found. Modes stay.
+    """
+    modules = list(model.modules())
+    if not any(_has_cache(module) for module in modules):
+        return
+    modes = [module.training for module in modules]
+    model.train()
+    model.eval()
+    for module, training in zip(modules, modes, strict=True):
+        module.training = training
+
+
+def _has_cache(module: nn.Module) -> bool:
+    return any(
+        type(value) is dict
+        and name not in _TORCH
+        and any(isinstance(item, Tensor) for item in value.values())
+        for name, value in vars(module).items()
+    )
+
+
+_TORCH = frozenset(vars(nn.Module()))
 
 
 @contextmanager

@@ -6,61 +6,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from .code_numbers import Numbers, changed_numbers, likeliest
+from .attribute_rules import AttributeRule, follow, integers
+from .code_numbers import (
+    Numbers,
+    Sequences,
+    changed_numbers,
+    counted,
+    likeliest,
+    new_number,
+    passed_together,
+)
 from .id_flow import Ids, SizeArgument
 from .names import owner_of
 
 _Slots = Mapping[str, Mapping[int, list[int]]]
 _CONVOLUTIONS = (nn.modules.conv._ConvNd,)
 _NORMS = (nn.modules.batchnorm._NormBase,)
-# Numbers that never count channels, whatever value they have.
-NEVER_WIDTHS = frozenset(
-    [
-        "kernel_size",
-        "stride",
-        "padding",
-        "dilation",
-        "output_padding",
-        "window_size",
-        "shift_size",
-        "patch_size",
-        "num_classes",
-        "input_resolution",
-        "img_size",
-        "image_size",
-        "out_indices",
-        "num_layers",
-        "num_stages",
-        "depth",
-        "depths",
-        "num_levels",
-        "num_points",
-        "feat_size",
-        "start_level",
-        "end_level",
-        "num_ins",
-        "num_outs",
-        "init_out_size",
-        "sampling_ratio",
-        "_version",
-        "dropout",
-        "p",
-        "eps",
-        "momentum",
-        "training",
-        "stacked_convs",
-        "num_convs",
-        "strides",
-        "num_base_priors",
-        "in_index",
-        "num_queries",
-    ]
-)
 
 
 def attribute_values(
@@ -69,6 +35,7 @@ def attribute_values(
     sizes: list[SizeArgument],
     labels: Ids,
     dropped: Ids,
+    rules: Mapping[type, Sequence[AttributeRule]],
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Return attributes with their new values, and modules to replace.
 
@@ -78,8 +45,10 @@ def attribute_values(
         sizes: Numbers that code passed and that count ids.
         labels: Class of every id.
         dropped: For every class whether it is dropped.
+        rules: How attributes follow from numbers, by the class of the modules.
     """
-    changes = changed_numbers(sizes, labels, dropped)
+    passed = counted(sizes, labels, dropped)
+    changes, together = changed_numbers(passed), passed_together(passed)
     slots = _by_owner(model, slots)
     modules = dict(model.named_modules())
     touched = {name.rpartition(".")[0] for name in slots} | set(changes)
@@ -94,7 +63,10 @@ def attribute_values(
             continue
         found = _of_layer(module, path, slots, changes.get(path, {}))
         if found is None:
-            found = _of_module(module, changes.get(path, {}))
+            own = rules.get(type(module), ())
+            found = numbers_of(
+                module, changes.get(path, {}), together.get(path, {}), own
+            )
             found.update(_named_like_axes(module, path, slots, found))
             _of_children(module, path, changes.get(path, {}), attributes)
         found = {k: v for k, v in found.items() if getattr(module, k) != v}
@@ -132,7 +104,7 @@ def _of_layer(
         rows, columns = (size("weight", a, module.weight.shape[a]) for a in (0, 1))
         groups = module.groups
         if groups > 1:
-            groups = _new_number(numbers, groups, "groups")
+            groups = new_number(numbers, groups, "groups")
         if module.transposed:
             return _channels(rows, columns * groups, groups)
         return _channels(columns * groups, rows, groups)
@@ -144,41 +116,47 @@ def _of_layer(
             if getattr(module, leaf, None) is not None:
                 old = len(getattr(module, leaf))
                 return {"num_features": size(leaf, 0, old)}
-        return _of_module(module, numbers)
+        return numbers_of(module, numbers, {})
     if isinstance(module, nn.GroupNorm):
         return {
             "num_channels": size("weight", 0, module.num_channels),
-            "num_groups": _new_number(numbers, module.num_groups, "num_groups"),
+            "num_groups": new_number(numbers, module.num_groups, "num_groups"),
         }
     if isinstance(module, nn.Embedding):
         return {"embedding_dim": size("weight", 1, module.embedding_dim)}
     return None
 
 
-def _new_number(numbers: Numbers, value: int, name: str) -> int:
-    options = numbers.get(value)
-    return likeliest(options, value, name) if options else value
-
-
 def _channels(inputs: int, outputs: int, groups: int) -> dict[str, Any]:
     return {"in_channels": inputs, "out_channels": outputs, "groups": groups}
 
 
-def _of_module(module: nn.Module, numbers: Numbers) -> dict[str, Any]:
-    """Return attributes with a value that counts channels and has to change."""
+def numbers_of(
+    module: nn.Module,
+    numbers: Numbers,
+    together: Sequences,
+    rules: Sequence[AttributeRule] = (),
+) -> dict[str, Any]:
+    """Return attributes with a value that counts channels and has to change.
+
+    Args:
+        module: At its old size.
+        numbers: What the numbers that it passes may become.
+        together: What the numbers that it passes in one call become.
+        rules: How attributes of its class follow from numbers.
+    """
     changed: dict[str, Any] = {}
-    for name, value in vars(module).items():
-        if name in NEVER_WIDTHS or name.startswith("__"):
-            continue
-        if isinstance(value, bool):
-            continue
+    for name, value in integers(module):
         if isinstance(value, int):
             if value in numbers:
-                changed[name] = _new_number(numbers, value, name)
-        elif isinstance(value, (list, tuple)) and value and _all_int(value):
-            new = [_new_number(numbers, v, name) for v in value]
+                changed[name] = new_number(numbers, value, name)
+        elif tuple(value) in together:
+            changed[name] = list(together[tuple(value)])
+        else:
+            new = [new_number(numbers, v, name) for v in value]
             if new != list(value):
                 changed[name] = new
+    follow(rules, module, numbers, changed)
     return changed
 
 
@@ -244,7 +222,3 @@ def _resized(value: Any, old: int, new: int) -> Any:
     if isinstance(value, (tuple, list)):
         return [new if v == old else v for v in value]
     return new if value == old else value
-
-
-def _all_int(values: Any) -> bool:
-    return all(isinstance(v, int) and not isinstance(v, bool) for v in values)

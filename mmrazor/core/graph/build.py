@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 from ..forward import eager_module, examples_of
 from ..names import is_inside
 from .attention import is_replaceable
+from .attribute_rules import AttributeRule
 from .channel_graph import ChannelGraph
-from .computed_widths import ties_of_computed_widths
+from .computed_widths import with_computed_widths
 from .grouping import GroupTable, make_groups
 from .id_flow import IdFlow
 from .mixing import infinite_at_zero, mixed_dims
@@ -75,12 +77,8 @@ def channel_graph(
         others += training_traces(model, examples, recorded, others)
     traces = [recorded, *others]
     flow = _followed(model, traces, ignore, tie, whole, complete=also is not None)
-    graph = _graph_of_flow(model, traces, flow)
-    ties = ties_of_computed_widths(graph, flow.noted, examples)
-    if ties:
-        flow.noted.ties += ties
-        graph = _graph_of_flow(model, traces, flow)
-    return graph
+    build = partial(_graph_of_flow, model, traces, flow)
+    return with_computed_widths(flow, build, examples)
 
 
 def graph_of_trace(model: nn.Module, recorded: OpTrace) -> ChannelGraph:
@@ -131,7 +129,10 @@ def _keep_the_rest(flow: IdFlow, model: nn.Module, traces: Sequence[OpTrace]) ->
 
 
 def _graph_of_flow(
-    model: nn.Module, traces: Sequence[OpTrace], flow: IdFlow
+    model: nn.Module,
+    traces: Sequence[OpTrace],
+    flow: IdFlow,
+    rules: Mapping[type, Sequence[AttributeRule]] | None = None,
 ) -> ChannelGraph:
     recorded = traces[0]
     classes = resolve(flow.noted)
@@ -144,7 +145,9 @@ def _graph_of_flow(
     mixes = any(_mixes(one, flow, table) for one in traces)
     stated = stated_widths(model, traces, flow)
     return ChannelGraph(
-        model, table, flow.noted.sizes, products, mixes, recorded, stated
+        *(model, table, flow.noted.sizes, products, mixes, recorded),
+        stated=stated,
+        rules=rules,
     )
 
 

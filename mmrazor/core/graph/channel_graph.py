@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from torch import nn
 
+from .attribute_rules import AttributeRule
 from .attributes import attribute_values
 from .channel_group import ChannelGroup
+from .code_numbers import Counted, counted
 from .cuts import Cuts
 from .grouping import GroupTable
 from .id_flow import SizeArgument
@@ -33,6 +36,7 @@ class ChannelGraph:
             them, a softmax), so that silencing needs more than zeros.
         recorded: The trace that all this was found by.
         stated: Widths that modules state for more than their forward pass.
+        rules: How attributes follow from numbers, by the class of the modules.
 
     Attributes:
         groups: What can be pruned.
@@ -48,6 +52,7 @@ class ChannelGraph:
         mixes: bool,
         recorded: OpTrace,
         stated: Sequence[StatedWidth] = (),
+        rules: Mapping[type, Sequence[AttributeRule]] | None = None,
     ) -> None:
         self.model = model
         self.recorded = recorded
@@ -58,6 +63,7 @@ class ChannelGraph:
         self._sizes = sizes
         self._products = products
         self._stated = stated
+        self._rules = dict(rules or {})
 
     def __getitem__(self, name: str) -> ChannelGroup:
         for group in self.groups:
@@ -80,11 +86,27 @@ class ChannelGraph:
         """
         return self._products
 
-    def counted_in(self, module: str) -> list[str]:
-        """Return the groups whose channels a number in a module's code counts."""
-        return self.groups_of(
-            [size.ids for size in self._sizes if size.module == module]
+    def counted_in(self, *modules: str) -> list[str]:
+        """Return the groups whose channels numbers in the code of modules count."""
+        found = self.groups_of(
+            [size.ids for size in self._sizes if size.module in modules]
         )
+        open_ = {group.name for group in self.groups}
+        return [name for name in found if name in open_]
+
+    def with_rules(self, rules: Mapping[type, Sequence[AttributeRule]]) -> ChannelGraph:
+        """Return this graph with other rules for attributes."""
+        result = copy.copy(self)
+        result._rules = dict(rules)
+        return result
+
+    def passed(self, kept: Mapping[str, Sequence[int]]) -> Counted:
+        """Return the numbers that code passes, with what each becomes.
+
+        Args:
+            kept: As for :meth:`dropped`.
+        """
+        return counted(self._sizes, self._table.labels, self.dropped(kept))
 
     def classes_of(self, ids: np.ndarray) -> np.ndarray:
         """Return the class of each id: equal where channels go together."""
@@ -141,7 +163,7 @@ class ChannelGraph:
                 lists[key] = np.flatnonzero(~line).tolist()
             slots.setdefault(name, {})[axis] = lists[key]
         attributes, replaced = attribute_values(
-            self.model, slots, self._sizes, self._table.labels, dropped
+            self.model, slots, self._sizes, self._table.labels, dropped, self._rules
         )
         stated = new_widths(
             self.model, self._stated, self._table.labels, dropped, attributes

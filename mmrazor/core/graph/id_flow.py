@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from .fields import squeezed, varying
 from .flow import Flow
+from .trace import OpCall
 
 Ids = np.ndarray
 
@@ -58,12 +60,14 @@ class SizeArgument:
         value: The number.
         ids: The ids, squeezed.
         dim: The dim of ``ids`` that it counts.
+        call: Tells which numbers were passed in one call.
     """
 
     module: str
     value: int
     ids: Ids
     dim: int
+    call: int = 0
 
 
 @dataclass
@@ -92,6 +96,18 @@ class Constraints:
     copies: set[str] = field(default_factory=set)
     twins: dict[str, str] = field(default_factory=dict)
 
+    def copy(self) -> Constraints:
+        """Return notes that may grow apart from these."""
+        return Constraints(
+            self.size,
+            list(self.ties),
+            [Grid(g.ids, list(g.votes), dict(g.forbidden)) for g in self.grids],
+            list(self.couplings),
+            list(self.frozen),
+            list(self.sizes),
+            dict(self.axes),
+        )
+
 
 class IdFlow(Flow):
     """Hands out ids and notes what the rules say of them."""
@@ -104,6 +120,36 @@ class IdFlow(Flow):
         self._tied: set[tuple] = set()
         self._sized: set[tuple] = set()
         self._kept_alive: list[Tensor] = []
+        self._calls: tuple[OpCall | None, int] = (None, 0)
+
+    @contextmanager
+    def trying(self) -> Iterator[Callable[[], None]]:
+        """Forget on exit what is noted meanwhile, unless the function given is called.
+
+        Example:
+            >>> flow = IdFlow(nn.Linear(2, 3))
+            >>> with flow.trying() as keep:
+            ...     _ = flow.fresh(5)
+            >>> flow.noted.size
+            0
+        """
+        old = self.noted, self._grid_index, self._coupled, self._tied, self._sized
+        kept = []
+        self.noted = self.noted.copy()
+        self._grid_index = dict(self._grid_index)
+        self._coupled, self._tied = set(self._coupled), set(self._tied)
+        self._sized = set(self._sized)
+        try:
+            yield lambda: kept.append(True)
+        finally:
+            if not kept:
+                (
+                    self.noted,
+                    self._grid_index,
+                    self._coupled,
+                    self._tied,
+                    self._sized,
+                ) = old
 
     def fresh(self, size: int) -> Tensor:
         """Return ids that were not handed out before."""
@@ -204,7 +250,11 @@ class IdFlow(Flow):
             self._sized.add(key)
             self._kept_alive.append(ids)
             place = varying(field).index(dim)
-            self.noted.sizes.append(SizeArgument(module, value, ids.numpy(), place))
+            if self._calls[0] is not self.call:
+                self._calls = self.call, self._calls[1] + 1
+            number = self._calls[1]
+            size = SizeArgument(module, value, ids.numpy(), place, number)
+            self.noted.sizes.append(size)
 
     def _place(self) -> str:
         assert self.call is not None

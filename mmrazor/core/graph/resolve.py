@@ -8,7 +8,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -48,9 +50,13 @@ def resolve(noted: Constraints) -> Classes:
     modes = [0] * len(grids)
     ties: Pairs = []
     late: list[tuple[Ids, str]] = []
+    solved: dict[bytes, list[int]] = {}
     for members in _grid_components(grids, couplings, frozen, labels):
         problem = _Problem(members, grids, couplings, frozen, axes)
-        chosen = problem.solve()
+        key = problem.key()  # the blocks of a stage pose the same problem
+        chosen = solved.get(key)
+        if chosen is None:
+            chosen = solved[key] = problem.solve()
         for index, mode in zip(members, chosen, strict=True):
             modes[index] = mode
         pairs, freezes = problem.consequences(chosen)
@@ -133,6 +139,19 @@ class _Axes:
         return np.unique(found, return_inverse=True)[1], which
 
 
+@dataclass(frozen=True)
+class _Consequence:
+    """What follows from one dim for one grid; classes as indices into ``known``.
+
+    Args:
+        pairs: Classes that are tied, shape ``(2, n)``.
+        freezes: Classes that must stay, and why.
+    """
+
+    pairs: Ids
+    freezes: list[tuple[Ids, str]]
+
+
 class _Problem:
     """Choice of a dim for each of some grids that depend on each other."""
 
@@ -145,16 +164,40 @@ class _Problem:
         axes: _Axes,
     ) -> None:
         self.grids = [grids[index] for index in members]
-        self.couplings = [couplings[index] for index in members]
+        couplings_of = [couplings[index] for index in members]
         arrays = [grid.ids.ravel() for grid in self.grids]
-        arrays += [c.part.ravel() for each in self.couplings for c in each]
+        arrays += [c.part.ravel() for each in couplings_of for c in each]
         self.known = np.unique(np.concatenate(arrays))
         self.stuck = np.array([int(i) in frozen for i in self.known], dtype=bool)
         self.axis, self.on_axis = axes.places(self.known)
+        self.ids = [self._local(grid.ids) for grid in self.grids]
+        self.inside = [np.unique(ids) for ids in self.ids]
+        self.couplings = [
+            [Coupling(c.grid, c.dims, self._local(c.part)) for c in each]
+            for each in couplings_of
+        ]
+        self._consequences: dict[tuple[int, int], _Consequence] = {}
+        self._scores: dict[tuple[int, ...], tuple[int, ...]] = {}
+
+    def key(self) -> bytes:
+        """Return what is the same for problems with the same solution."""
+        digest = sha256()
+        for grid, ids, couplings in zip(
+            self.grids, self.ids, self.couplings, strict=True
+        ):
+            parts = [(c.dims, c.part.shape) for c in couplings]
+            own = (ids.shape, grid.votes, sorted(grid.forbidden), parts)
+            digest.update(repr(own).encode())
+            for array in (ids, *(c.part for c in couplings)):
+                digest.update(np.ascontiguousarray(array).data)
+        for array in (self.stuck, self.axis, self.on_axis):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.digest()
 
     def solve(self) -> list[int]:
         """Return the dim of each grid."""
         best: tuple[tuple[int, ...], list[int]] | None = None
+        most = sum(len(own) > 1 and not self.stuck[own].all() for own in self.inside)
         most_votes = sum(max(grid.votes) for grid in self.grids)
         for start in (
             self._followed(),
@@ -164,11 +207,11 @@ class _Problem:
             score = self.score(start)
             if best is None or score > best[0]:
                 best = (score, start)
-            if best[0][:3] == (len(self.grids), 0, most_votes):
+            if best[0][:3] == (most, 0, most_votes):
                 return best[1]
         assert best is not None
         score, modes = best
-        if score[:2] == (len(self.grids), 0) or len(self.grids) > _EXHAUSTIVE:
+        if score[:2] == (most, 0) or len(self.grids) > _EXHAUSTIVE:
             return modes
         for index, grid in enumerate(self.grids):
             for mode in range(grid.ids.ndim):
@@ -181,24 +224,57 @@ class _Problem:
     def _followed(self) -> list[int]:
         """Do what the rules prefer; let grids without a preference follow the others.
 
-        A grid follows along the dim whose slices are tied already. Without one it takes
-        its longest dim that is not forbidden.
+        A grid follows along a dim whose slices are tied already, in itself or in what
+        is coupled with it; of those that follow later some may depend on it. If none
+        follows, the first one takes its longest dim. Dims that are forbidden, or along
+        which something coupled would have to stay, are taken last.
         """
-        voted = [any(grid.votes) for grid in self.grids]
         modes = [int(np.argmax(grid.votes)) for grid in self.grids]
-        pairs, _ = self.consequences(modes, voted)
-        local = [(self._local(a), self._local(b)) for a, b in pairs]
-        labels = _components(len(self.known), local)
+        left = []
+        labels = np.arange(len(self.known))
+        pairs = []
         for index, grid in enumerate(self.grids):
-            if voted[index]:
-                continue
-            inside = labels[self._local(grid.ids.ravel())].reshape(grid.ids.shape)
-            dims = [d for d in range(inside.ndim) if d not in grid.forbidden]
-            if not dims:
-                continue
-            tied = [d for d in dims if _slices_equal(inside, d)]
-            modes[index] = max(tied or dims, key=lambda d: inside.shape[d])
+            if any(grid.votes) and modes[index] not in grid.forbidden:
+                pairs.append(self._consequence(index, modes[index]).pairs)
+            else:
+                left.append(index)
+        while left:
+            labels = _joined(labels, pairs)
+            pairs = []
+            rest = []
+            for index in left:
+                tied = [d for d in self._open(index) if self._is_tied(index, d, labels)]
+                if not tied:
+                    rest.append(index)
+                    continue
+                modes[index] = max(tied, key=self._length(index))
+                pairs.append(self._consequence(index, modes[index]).pairs)
+            if len(rest) == len(left):
+                index = rest.pop(0)
+                modes[index] = max(self._open(index), key=self._length(index))
+                pairs.append(self._consequence(index, modes[index]).pairs)
+            left = rest
         return modes
+
+    def _open(self, index: int) -> list[int]:
+        """Return the dims of a grid along which most is left to choose."""
+        grid = self.grids[index]
+        dims = [d for d in range(grid.ids.ndim) if d not in grid.forbidden]
+        free = [d for d in dims if all(d in c.dims for c in self.couplings[index])]
+        return free or dims or list(range(grid.ids.ndim))
+
+    def _length(self, index: int) -> Callable[[int], int]:
+        return lambda dim: self.ids[index].shape[dim]
+
+    def _is_tied(self, index: int, dim: int, labels: Ids) -> bool:
+        if _slices_equal(labels[self.ids[index]], dim):
+            return True
+        return any(
+            len(c.dims) > 1
+            and dim in c.dims
+            and _slices_equal(labels[c.part], c.dims.index(dim))
+            for c in self.couplings[index]
+        )
 
     def score(self, modes: list[int]) -> tuple[int, ...]:
         """Tell how good a choice is.
@@ -207,16 +283,22 @@ class _Problem:
             Grids left to prune; axes that would go as a whole or not at all, negative;
             votes followed; channels to choose from.
         """
-        pairs, freezes = self.consequences(modes)
-        local = [(self._local(a), self._local(b)) for a, b in pairs]
-        labels = _components(len(self.known), local)
+        key = tuple(modes)
+        if key not in self._scores:
+            self._scores[key] = self._score(modes)
+        return self._scores[key]
+
+    def _score(self, modes: list[int]) -> tuple[int, ...]:
+        found = [self._consequence(index, mode) for index, mode in enumerate(modes)]
+        labels = _joined(np.arange(len(self.known)), [each.pairs for each in found])
         stuck = np.zeros(len(self.known), dtype=bool)
         stuck[labels[self.stuck]] = True
-        for ids, _ in freezes:
-            stuck[labels[self._local(ids)]] = True
+        for each in found:
+            for ids, _ in each.freezes:
+                stuck[labels[ids]] = True
         alive = votes = units = 0
-        for grid, mode in zip(self.grids, modes, strict=True):
-            inside = np.unique(labels[self._local(grid.ids.ravel())])
+        for grid, own, mode in zip(self.grids, self.inside, modes, strict=True):
+            inside = np.unique(labels[own])
             free = int((~stuck[inside]).sum())
             if free > 0 and len(inside) > 1:
                 alive += 1
@@ -230,33 +312,51 @@ class _Problem:
     def _local(self, ids: Ids) -> Ids:
         return np.searchsorted(self.known, ids)
 
-    def consequences(
-        self, modes: list[int], only: list[bool] | None = None
-    ) -> tuple[Pairs, list[tuple[Ids, str]]]:
+    def consequences(self, modes: list[int]) -> tuple[Pairs, list[tuple[Ids, str]]]:
         """Return what a choice ties, and what it freezes."""
-        pairs: Pairs = []
+        found = [self._consequence(index, mode) for index, mode in enumerate(modes)]
+        pairs = [self.known[each.pairs] for each in found]
+        freezes = [(self.known[ids], why) for one in found for ids, why in one.freezes]
+        return [(pair[0], pair[1]) for pair in pairs], freezes
+
+    def _consequence(self, index: int, mode: int) -> _Consequence:
+        if (index, mode) not in self._consequences:
+            self._consequences[index, mode] = self._found(index, mode)
+        return self._consequences[index, mode]
+
+    def _found(self, index: int, mode: int) -> _Consequence:
+        grid, ids = self.grids[index], self.ids[index]
+        rows = np.moveaxis(ids, mode, 0).reshape(ids.shape[mode], -1)
+        first = rows[:, :1]
         freezes: list[tuple[Ids, str]] = []
-        for index, (grid, couplings, mode) in enumerate(
-            zip(self.grids, self.couplings, modes, strict=True)
-        ):
-            if only is not None and not only[index]:
+        tied = [(first, rows[:, 1:])]
+        if mode in grid.forbidden:
+            freezes.append((self.inside[index], grid.forbidden[mode]))
+        for coupling in self.couplings[index]:
+            part = coupling.part
+            if mode not in coupling.dims:
+                why = "lies along a dim that stays whole"
+                freezes.append((np.unique(part), why))
                 continue
-            rows = np.moveaxis(grid.ids, mode, 0).reshape(grid.ids.shape[mode], -1)
-            if rows.shape[1] > 1:
-                first = np.repeat(rows[:, :1], rows.shape[1] - 1, axis=1)
-                pairs.append((first.ravel(), rows[:, 1:].ravel()))
-            if mode in grid.forbidden:
-                freezes.append((grid.ids.ravel(), grid.forbidden[mode]))
-            for coupling in couplings:
-                part = coupling.part
-                if mode not in coupling.dims:
-                    freezes.append((part.ravel(), "lies along a dim that stays whole"))
-                    continue
-                place = coupling.dims.index(mode)
-                lines = np.moveaxis(part, place, 0).reshape(part.shape[place], -1)
-                first = np.repeat(rows[:, :1], lines.shape[1], axis=1)
-                pairs.append((first.ravel(), lines.ravel()))
-        return pairs, freezes
+            place = coupling.dims.index(mode)
+            tied.append(
+                (first, np.moveaxis(part, place, 0).reshape(part.shape[place], -1))
+            )
+        # large grids say the same many times
+        codes = [
+            np.unique(one * len(self.known) + others).ravel() for one, others in tied
+        ]
+        code = np.unique(np.concatenate(codes))
+        pairs = np.stack(np.divmod(code, len(self.known)))
+        return _Consequence(pairs[:, pairs[0] != pairs[1]], freezes)
+
+
+def _joined(labels: Ids, pairs: list[Ids]) -> Ids:
+    """Return labels after classes were tied, shape ``(2, n)`` each."""
+    if not pairs:
+        return labels
+    count = int(labels.max()) + 1
+    return _components(count, [(labels[a], labels[b]) for a, b in pairs])[labels]
 
 
 def _slices_equal(labels: Ids, dim: int) -> bool:

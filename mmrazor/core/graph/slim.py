@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..copying import copied
+from ..forward import forget_caches_
 from .attention import PrunedMultiheadAttention
 from .cuts import Cuts
 from .names import tensor_named
@@ -39,7 +40,9 @@ def slim(model: nn.Module, cuts: Cuts) -> nn.Module:
     _check(model, cuts)
     for name, tensor in smaller.items():
         memo[id(_tensor(model, name))] = tensor
-    return _finish_(copied(model, memo), cuts)
+    small = _finish_(copied(model, memo), cuts)
+    forget_caches_(small)  # of the full parameters
+    return small
 
 
 def slim_(model: nn.Module, cuts: Cuts) -> nn.Module:
@@ -61,7 +64,9 @@ def slim_(model: nn.Module, cuts: Cuts) -> nn.Module:
         old = _tensor(model, name)
         old.grad = None
         old.data = tensor.data
-    return _finish_(model, cuts)
+    _finish_(model, cuts)
+    forget_caches_(model)
+    return model
 
 
 def sliced_tensors(model: nn.Module, cuts: Cuts) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from ..names import is_inside
-from .attributes import NEVER_WIDTHS
+from .attribute_rules import NEVER_WIDTHS
 from .fields import squeezed, varying
 from .id_flow import IdFlow, Ids
 from .never_run import moved

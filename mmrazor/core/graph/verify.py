@@ -196,10 +196,18 @@ def _run(model: nn.Module, inputs: Any, seed: int = 0) -> Any:
         return call_model(model, inputs)
 
 
-def recorded_seeded(model: nn.Module, inputs: Any) -> OpTrace:
-    """Record a run with the seed that all runs to compare have."""
+def recorded_seeded(
+    model: nn.Module, inputs: Any, stack: list[str] | None = None
+) -> OpTrace:
+    """Record a run with the seed that all runs to compare have.
+
+    Args:
+        model: Any module.
+        inputs: What it is called with.
+        stack: Filled with the names of the modules that run, innermost last.
+    """
     with _seeded(inputs), running_plain(model):
-        return recorded_run(model, inputs)
+        return recorded_run(model, inputs, stack)
 
 
 @contextmanager

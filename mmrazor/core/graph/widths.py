@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from .attributes import _NEVER as NO_WIDTHS
+from .attribute_rules import NEVER_WIDTHS as NO_WIDTHS
 from .attributes import _by_owner, _of_layer
 from .cuts import Cuts
 

@@ -58,7 +58,9 @@ def _refusals(runtime: Any) -> tuple[type[Exception], ...]:
     """List what ONNX Runtime raises on a file that is not as it should be."""
     states = runtime.capi.onnxruntime_pybind11_state
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel")
-    found = [getattr(states, name) for name in (*names, "NoSuchFile", "RuntimeException")]
+    found = [
+        getattr(states, name) for name in (*names, "NoSuchFile", "RuntimeException")
+    ]
     return (*found, ValueError)
 
 

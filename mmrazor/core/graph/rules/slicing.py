@@ -94,7 +94,7 @@ def _stepped(flow: Flow, source: Tensor, dim: int, step: int) -> None:
         if source.shape[dim] % step:
             flow.forbid(field, dim, "is sliced with a step")
             continue
-        grid = flow.split_grid(field, shape, prefer=dim)
+        grid = flow.split_grid(field, shape)
         if dim + 1 in varying(grid):
             flow.forbid(grid, dim + 1, "is sliced with a step")
 
