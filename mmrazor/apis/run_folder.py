@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shlex
 import socket
@@ -70,6 +71,9 @@ def run_folder(
         except OSError as err:
             raise FileWriteError(folder, err) from err
         stack.callback(lock.release)
+        # A log on a full disk: the next file that is written says it in one line.
+        stack.callback(setattr, logging, "raiseExceptions", logging.raiseExceptions)
+        logging.raiseExceptions = False
         remove_leftovers(folder)
         try:
             yield folder

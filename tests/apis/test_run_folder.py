@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 from pathlib import Path
@@ -106,6 +107,10 @@ def test_the_disk_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(FileWriteError, match="run' cannot be written: no space left"):
         full(tmp_path / "run")
+    assert logging.raiseExceptions
+    with run_folder(tmp_path / "logs"):
+        assert not logging.raiseExceptions  # no traceback for each line of a log
+    assert logging.raiseExceptions
     with mounted(tmp_path / "disk", "ro") as disk:
         for folder in (disk, disk / "run"):
             with (
