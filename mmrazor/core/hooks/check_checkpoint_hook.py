@@ -68,9 +68,7 @@ class CheckCheckpointHook(Hook):
                 "by name, as model.state_dict() gives them."
             )
         # Under its own names a run goes on; with others it was another Algorithm's.
-        names = dict(state)
-        if not resuming:
-            names = fitting_keys(names, model.state_dict())
+        names = dict(state) if resuming else fitting_keys(state, model.state_dict())
         renamed: Any = OrderedDict(names)
         if names.keys() == state.keys() and hasattr(state, "_metadata"):
             renamed._metadata = state._metadata  # versions of the modules
