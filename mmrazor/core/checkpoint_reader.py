@@ -259,8 +259,8 @@ def _known_globals() -> tuple[Any, ...]:
         for kind in (pathlib.PurePosixPath, pathlib.PureWindowsPath):
             name = kind.__name__
             known += [(kind, f"{module}.{name}"), (kind, f"{module}.{name[4:]}")]
-    for kind in (datetime.date, datetime.datetime, datetime.time, datetime.timedelta):
-        known.append((kind, f"datetime.{kind.__name__}"))
+    for time in (datetime.date, datetime.datetime, datetime.time, datetime.timedelta):
+        known.append((time, f"datetime.{time.__name__}"))
     known.append((datetime.timezone, "datetime.timezone"))
     for plain in (bool, int, float, str, list, tuple, dict, frozenset, slice):
         known.append((plain, f"builtins.{plain.__name__}"))
