@@ -103,3 +103,25 @@ def test_amp_keeps_a_wrapper_of_its_own(toy_config, run_tool):
     config = toy_config({"optim_wrapper.type": "ApexOptimWrapper"})
     text = error(run_tool("train.py", config, "--amp", code=1))
     assert "the config has 'ApexOptimWrapper'" in text
+
+
+def content(folder):
+    return {
+        str(path): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+def test_run_that_does_not_start_leaves_an_earlier_one_as_it_was(
+    toy_config, run_tool, tmp_path
+):
+    options = {"train_cfg.max_epochs": 1}
+    run_tool("train.py", toy_config(options), "--work-dir", "runs/first")
+    before = content(tmp_path / "runs")
+    assert any(name.endswith("toy.py") for name in before)
+    for fault in ("model.dropuot", "train_dataloader.dataset.lenght"):
+        config = toy_config({**options, fault: 1})
+        error(run_tool("train.py", config, "--work-dir", "runs/first", code=1))
+        assert content(tmp_path / "runs") == before
+        error(run_tool("train.py", config, "--work-dir", "runs/second/deep", code=1))
+        assert content(tmp_path / "runs") == before

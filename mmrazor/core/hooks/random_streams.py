@@ -149,7 +149,9 @@ class SeededFetch:
         self.dataset = dataset
         self.seed = seed
         given = getattr(dataset, "__dict__", {}).get("__getitems__")
-        self.read = given.read if isinstance(given, SeededFetch) else given
+        self.read: Callable[[Sequence[int]], list[Any]] | None = (
+            given.read if isinstance(given, SeededFetch) else given
+        )
 
     def __call__(self, indices: Sequence[Any]) -> list[Any]:
         """Return the samples in the order of ``indices``."""
