@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from ..core.loops.search_state import Evaluation
 from ..core.space import SearchSpace, Subnet
 from ..core.space.values import is_scalar
 
+_NUMBERED = re.compile(r"[0-9]{2,}\.yaml")
 _ABOUT = ("number", "batch", "part", "seconds", "error")
 
 
@@ -27,15 +29,24 @@ def write_subnets(folder: Path, best: Sequence[Subnet]) -> list[Path]:
 
     Returns:
         ``subnet.yaml`` and the others, in order.
+
+    Raises:
+        ValueError: If ``subnets`` is a link: nothing behind it is written or removed.
     """
     others = folder / "subnets"
+    if others.is_symlink():
+        raise ValueError(
+            f"'{others}' is a link, behind which no files are written or removed. "
+            "Remove it, or choose another folder with --work-dir."
+        )
     width = max(2, len(str(len(best) - 1)))
     paths = [
         subnet.dump(others / f"{place:0{width}}.yaml")
         for place, subnet in enumerate(best)
     ]
     for path in set(others.glob("*.yaml")) - set(paths):
-        path.unlink()
+        if _NUMBERED.fullmatch(path.name):  # others are not of a search
+            path.unlink()
     return [best[0].dump(folder / "subnet.yaml"), *paths]
 
 

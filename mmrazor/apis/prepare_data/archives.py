@@ -8,6 +8,7 @@ without ``dpkg``, so that it works on any system.
 
 from __future__ import annotations
 
+import gzip
 import io
 import lzma
 import tarfile
@@ -91,7 +92,7 @@ def _tar_members(stream: io.BufferedIOBase, names: Sequence[str]) -> dict[str, b
     return found
 
 
-def bounded(stream: IO[bytes], name: str) -> bytes:
+def bounded(stream: IO[bytes] | gzip.GzipFile, name: str) -> bytes:
     """Return what a member of an archive holds.
 
     Args:

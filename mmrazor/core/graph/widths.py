@@ -15,13 +15,14 @@ from .attributes import _by_owner, _of_layer
 from .cuts import Cuts
 
 _LONGEST = 60
+_PLAIN = (bool, int, float, str, type(None))
 
 
 def attribute_faults(model: nn.Module, cuts: Cuts) -> list[str]:
     """Say which attributes of cuts are no widths of a model; an empty list if none.
 
-    A width is a whole number that an instance has already, or a sequence of them. It
-    gets a value of the same kind, from 1 to what it was.
+    A width is a whole number that an instance has already, also in a sequence of plain
+    values. It becomes one from 1 to what it was; whatever else is there stays.
 
     Args:
         model: The model before it is cut.
@@ -91,23 +92,29 @@ def _fault(module: nn.Module, label: str, name: Any, value: Any) -> str:
         return f"{_short(name)} is no width of {label}"
     pairs = [(old, value)]
     if not isinstance(old, int):
-        if not _are_whole(value) or len(value) != len(old):
+        if not isinstance(value, (list, tuple)) or len(value) != len(old):
             return f"{name} of {label} is no list of {len(old)} whole numbers"
         pairs = list(zip(old, value, strict=True))
     for before, after in pairs:
-        if not _is_whole(after) or not (after == before or 1 <= after <= before):
+        if not _may_become(before, after):
             return f"{name} of {label} cannot become {_short(after)}: it was {before}"
     return ""
 
 
-def _width(module: nn.Module, name: Any) -> int | list[int] | tuple[int, ...] | None:
+def _may_become(before: Any, after: Any) -> bool:
+    if type(after) is not type(before):
+        return False
+    return after == before or (_is_whole(before) and 1 <= after <= before)
+
+
+def _width(module: nn.Module, name: Any) -> int | list[Any] | tuple[Any, ...] | None:
     """Return the width of that name; None if it is anything else."""
     if not isinstance(name, str) or name.startswith("__") or name in NO_WIDTHS:
         return None
     found = inspect.getattr_static(module, name, None)
     if isinstance(found, property) and found.fset is not None:
         found = getattr(module, name, None)
-    return found if _is_whole(found) or _are_whole(found) else None
+    return found if _is_whole(found) or _has_whole(found) else None
 
 
 def _called(module: nn.Module, path: str) -> str:
@@ -123,6 +130,10 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _are_whole(value: Any) -> bool:
-    sequence = isinstance(value, (list, tuple)) and bool(value)
-    return sequence and all(map(_is_whole, value))
+def _has_whole(value: Any) -> bool:
+    """Tell whether a sequence holds plain values, and a whole number among them."""
+    return (
+        isinstance(value, (list, tuple))
+        and any(map(_is_whole, value))
+        and all(isinstance(item, _PLAIN) for item in value)
+    )

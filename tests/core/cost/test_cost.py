@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmrazor.core.cost import count_cost
-from mmrazor.core.graph import example_inputs
+from mmrazor.core.cost import CostTable, count_cost
+from mmrazor.core.graph import channel_graph, example_inputs
 from mmrazor.models.architectures import build_architecture
 from tests.tiny_models import TINY
 
@@ -186,3 +186,53 @@ def test_products_in_place_are_counted() -> None:
     cost = count_cost(InPlace(), torch.zeros(3, 4))
     assert cost.macs == 3 * 4 * 5
     assert cost.uncounted == {}
+
+
+class ByFunction(nn.Module):
+    """Calls compiled functions of mmcv itself, not through mmcv's modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 1)
+        self.weight = nn.Parameter(torch.rand(6, 2, 3, 3))
+        self.head = nn.Conv2d(6, 2, 1)
+        self.masked = False
+
+    def forward(self, x):
+        ops = pytest.importorskip("mmcv.ops")
+        x = self.stem(x)
+        offset = x.new_zeros(len(x), 18, 4, 4)
+        if self.masked:
+            mask = x.new_ones(len(x), 9, 4, 4)
+            x = ops.modulated_deform_conv2d(
+                x, offset, mask, self.weight, None, 1, 1, 1, 2, 1
+            )
+        else:
+            x = ops.deform_conv2d(x, offset, self.weight, 1, 1, 1, 2, 1)
+        return self.head(x)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_functions_of_mmcv_that_convolve_are_counted(masked: bool) -> None:
+    pytest.importorskip("mmcv.ops")
+    model, x = ByFunction(), torch.rand(2, 3, 4, 4)
+    model.masked = masked
+    cost = count_cost(model, x)
+    assert cost.macs == 32 * (3 * 4 + 6 * 2 * 9 + 6 * 2)
+    assert cost.uncounted == {}
+    graph = channel_graph(model, x)
+    table = CostTable.of(graph.sizes(), *graph.products())
+    assert table.dense.macs == count_cost(model, x, graph.recorded).macs == cost.macs
+
+
+def test_other_functions_of_mmcv_are_listed() -> None:
+    ops = pytest.importorskip("mmcv.ops")
+
+    class Pools(nn.Module):
+        def forward(self, x):
+            rois = torch.tensor([[0.0, 0.0, 0.0, 4.0, 4.0]])
+            kept = ops.nms(rois[:, 1:], torch.ones(1), 0.5)[1]
+            return ops.roi_align(x, rois[kept], 2, 1.0, 0, "avg", True)
+
+    cost = count_cost(Pools(), torch.zeros(1, 3, 8, 8))
+    assert cost.uncounted == {"mmcv.roi_align_forward": 1}

@@ -34,7 +34,7 @@ class Mixer(nn.Module):
         self.head = nn.Linear(8, 4)
         self.width, self.parts, self._depth = 8, (4, 4), 2
         self.kernel_size = 3
-        self.note = "8"
+        self.note, self.mixed = "8", [8, None, "same", 0.5, True]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.stem(x).flatten(2).transpose(1, 2)
@@ -130,7 +130,13 @@ attribute("width", [8], "cannot become")
 attribute("width", {"a": 1}, "cannot become")
 attribute("parts", [4, 4, 4], "no list of 2 whole numbers")
 attribute("parts", 4, "no list of 2 whole numbers")
-attribute("parts", [4, None], "no list of 2 whole numbers")
+attribute("parts", [4, None], "cannot become None: it was 4")
+attribute("parts", [4, 4.0], "cannot become 4.0: it was 4")
+attribute("parts", [4, [4]], "cannot become [4]: it was 4")
+attribute("mixed", [8, None, "other", 0.5, True], "cannot become 'other'")
+attribute("mixed", [8, None, "same", 0.5, 1], "cannot become 1: it was True")
+attribute("mixed", [8, 1, "same", 0.5, True], "cannot become 1: it was None")
+attribute("mixed", [9, None, "same", 0.5, True], "cannot become 9: it was 8")
 attribute("out_features", 3, "out_features of 'head' becomes 3, and its", "head")
 attribute("x", 1, "lacks 1 of the modules", "head.weight")
 attribute("x", 1, "lacks 1 of the modules", "head.__class__")
@@ -356,3 +362,17 @@ def test_what_a_file_says_of_its_choices_is_not_part_of_the_subnet(
     subnet = Subnet.from_data(data)
     assert "of_choices" not in (subnet.slots or {})
     assert Subnet.load(subnet.dump(tmp_path / "a.json")) == subnet
+
+
+def test_one_number_of_a_sequence_of_other_values_may_change(
+    written, tmp_path: Path
+) -> None:
+    model, data = written
+    data = plain(data)
+    of_model = data["slots"]["attributes"].setdefault("", {})
+    of_model["mixed"] = [5, None, "same", 0.5, True]
+    of_model["parts"] = [4, 1]
+    (tmp_path / "subnet.yaml").write_text(yaml.safe_dump(data))
+    small = slimmed(model, tmp_path / "subnet.yaml")
+    assert small.mixed == [5, None, "same", 0.5, True]
+    assert small.parts == (4, 1)
