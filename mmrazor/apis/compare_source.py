@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 from mmengine.config import Config
@@ -16,6 +15,7 @@ from torch import nn
 from ..core.cost import Cost, count_cost
 from ..core.graph import example_inputs
 from ..models.architectures import build_architecture, slimmed
+from ..models.architectures.onnx_session import onnx_graph
 from ..models.architectures.resolve import is_pruned
 from .bare_config import bare_config
 from .export import export_model
@@ -135,7 +135,7 @@ def _check_same_model(model: nn.Module, file: Path, config: str) -> None:
 
 def _weight_shapes(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield the layers of an ONNX file with the shapes of their constant weights."""
-    graph = import_module("onnx").load(str(file)).graph
+    graph = onnx_graph(file)
     shapes = {one.name: tuple(one.dims) for one in graph.initializer}
     for node in graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] in shapes:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from rich.text import Text
 from torch import nn
 
 from ..core.cost import Cost, count_cost
@@ -25,6 +26,7 @@ from ..models.architectures.checkpoint import checkpoint_file
 from ..models.architectures.resolve import is_pruned
 from ..models.quantizers import QuantReport, quant_report
 from .bare_config import bare_config, pruned_model
+from .commands import tool_command
 from .config_text import config_text
 from .finetune_config import named_types
 from .image_size import test_image_size
@@ -187,8 +189,9 @@ def summary_table(info: ExportInfo) -> PlainTable:
     return table
 
 
-def _file(path: Path) -> str:
-    return f"{path} ({size_text(path.stat().st_size)})"
+def _file(path: Path) -> Text:
+    # No str: rich reads what stands in brackets there as a style.
+    return Text(f"{path} ({size_text(path.stat().st_size)})")
 
 
 def _size(image_size: Sequence[int]) -> tuple[int, int]:
@@ -224,20 +227,20 @@ def _copied_subnet_(bare: Config, path: Path) -> bool:
 
 def _header(bare: Config, stem: str) -> str:
     scope = bare.get("default_scope")
+    files = f"{stem}.py", f"{stem}.pth"
     library = scope if scope and scope != "mmengine" else "mmengine"
     if "quantizer" in bare.model:
         return (
             f"# Exported by mmrazor: a quantized model; needs {library} and mmrazor.\n"
-            f"# Test it: python tools/test.py {stem}.py {stem}.pth\n"
+            f"# Test it: {tool_command('test', *files)}\n"
         )
     if is_pruned(bare.model):
         kind = "searched" if "mutator" in bare.model else "pruned"
         return (
             f"# Exported by mmrazor: a {kind} model; needs {library} and mmrazor.\n"
-            f"# Test it: python tools/test.py {stem}.py {stem}.pth\n"
+            f"# Test it: {tool_command('test', *files)}\n"
         )
     return (
         f"# Exported by mmrazor; needs {library} alone.\n"
-        f"# Test it with the tools/test.py of {library}: "
-        f"test.py {stem}.py {stem}.pth\n"
+        f"# Test it in {library}: {tool_command('test', *files)}\n"
     )

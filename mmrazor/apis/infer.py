@@ -50,7 +50,7 @@ def init_model(
 
     Raises:
         FileNotFoundError: If config or checkpoint does not exist.
-        ValueError: If the weights do not fit.
+        ValueError: If the weights do not fit, or are an ONNX file.
     """
     cfg = load_config(config)
     bare = bare_config(cfg)
@@ -59,6 +59,12 @@ def init_model(
     classes: dict[str, Any] = {}
     if checkpoint is not None:
         source = checkpoint_file(checkpoint)
+        if source.suffix == ".onnx":
+            raise ValueError(
+                f"'{source}' is an ONNX file, and init_model takes the weights of a "
+                "model: give the .pth that was exported beside it. tools/test.py and "
+                "type='mmrazor.OnnxModel' run the file."
+            )
         subnet = subnet_in(source)
         if subnet is not None and not is_pruned(bare.model):
             model = slimmed(model, subnet)

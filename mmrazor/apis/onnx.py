@@ -159,7 +159,7 @@ def _first_export(
                 reason = err.__cause__ or err
                 text = " ".join(str(reason).split())[:300] or type(reason).__name__
                 refusals.append(f"{way.exporter}, {kind} batch: {text}")
-                if type(err).__name__ == "NotImplemented" and not source.is_last:
+                if type(reason).__name__ == "NotImplemented" and not source.is_last:
                     return None  # the runtime has no such layers in this type
                 continue
             _say_limits(source, path, fixed=dynamic_batch and not dynamic)

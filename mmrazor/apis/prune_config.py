@@ -27,6 +27,7 @@ from ..models.pruners import (
     channels_per_unit,
 )
 from ..models.pruners.pruner import nothing_prunable
+from .commands import tool_command
 from .finetune_config import finetune_config, write_config
 from .latency_budget import latency_on, prune_to_budget
 from .latency_file import table_in
@@ -249,5 +250,5 @@ def _header(pruned: Pruned, path: Path) -> str:
     return (
         f"{name} pruned by mmrazor to {cost.macs / dense.macs:.1%} of its MACs and "
         f"{cost.params / dense.params:.1%} of its parameters.\n"
-        f"Train it: python tools/train.py {path}"
+        f"Train it: {tool_command('train', path)}"
     )

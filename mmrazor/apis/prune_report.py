@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ..core.plain_table import PlainTable
 from ..models.pruners import Pruned
+from .commands import tool_command
 from .onnx import OnnxInfo
 from .reading_back import onnx_lines
 from .weights_file import size_text
@@ -160,9 +161,9 @@ def _next(info: PruneInfo) -> list[str]:
     trained = f"work_dirs/{info.config.stem}/<checkpoint>.pth"
     return [
         "Next:",
-        f"  python tools/test.py {info.config} {info.checkpoint}",
-        f"  python tools/train.py {info.config}",
-        f"  python tools/export.py {info.config} {trained}",
+        f"  {tool_command('test', info.config, info.checkpoint)}",
+        f"  {tool_command('train', info.config)}",
+        f"  {tool_command('export', info.config, trained)}",
     ]
 
 

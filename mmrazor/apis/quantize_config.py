@@ -29,6 +29,7 @@ from ..models.architectures.checkpoint import (
 from ..models.quantizers import quant_report
 from .bits_report import write_bits
 from .calibration_batches import calibration_batches
+from .commands import tool_command
 from .figures import drawn_if_possible
 from .finetune_config import write_config
 from .post_training import (
@@ -219,8 +220,8 @@ def _header(model: Quantize, path: Path, weights: Path) -> str:
     name = type(model.architecture).__name__
     return (
         f"{name} quantized by mmrazor for {model.quantizer.backend.name}.\n"
-        f"Test it: python tools/test.py {path} {weights}\n"
-        f"Train it on: python tools/train.py {path}"
+        f"Test it: {tool_command('test', path, weights)}\n"
+        f"Train it on: {tool_command('train', path)}"
     )
 
 

@@ -15,6 +15,7 @@ from ..core.files import write_atomically
 from ..core.plain_table import PlainTable
 from ..models.quantizers import ChosenBits, LayerError, QuantReport
 from .bits_report import BitsFiles, bits_table
+from .commands import tool_command
 from .figures import figure_type
 from .onnx import OnnxInfo
 from .reading_back import onnx_lines
@@ -160,6 +161,6 @@ def _files(info: QuantizeInfo) -> list[str]:
 def _next(info: QuantizeInfo) -> list[str]:
     return [
         "Next:",
-        f"  python tools/test.py {info.config} {info.checkpoint}",
-        f"  python tools/train.py {info.config}",
+        f"  {tool_command('test', info.config, info.checkpoint)}",
+        f"  {tool_command('train', info.config)}",
     ]

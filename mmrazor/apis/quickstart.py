@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -265,7 +266,7 @@ def _show(
         "  .venv/bin/python tools/train.py configs/quickstart/distilled.py \\",
         "    --work-dir work_dirs/tau2 \\",
         "    --cfg-options model.distiller.losses.kd.tau=2 \\",
-        f"    model.teacher.checkpoint={teacher.checkpoint}",
+        f"    {shlex.quote(f'model.teacher.checkpoint={teacher.checkpoint}')}",
     ]
     for line in lines:
         console.print(Text(line), soft_wrap=True)

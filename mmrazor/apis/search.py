@@ -19,6 +19,7 @@ from ..core.loops.search_state import Evaluation, SearchState
 from ..core.space import Subnet
 from ..models.algorithms.nas.searchable import SearchableAlgorithm
 from ..models.architectures import load_weights
+from .commands import tool_command
 from .finetune_config import check_plain, write_config
 from .retrain_config import retrain_config
 from .run_config import RunConfigError, existing_checkpoint, load_config, run_config
@@ -217,5 +218,5 @@ def _header(best: Subnet, path: Path) -> str:
     return (
         "The best Subnet of a search, to be trained as the plain network that it is; "
         f"with the\nsupernet's weights: {numbers}.\n"
-        f"Train it: python tools/train.py {path}"
+        f"Train it: {tool_command('train', path)}"
     )

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.space import Subnet
+from .commands import tool_command
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class SearchInfo:
 def summary(info: SearchInfo) -> Group:
     """Return everything that is worth knowing of a search, for a rich console."""
     lines = [*_done(info), *_files(info), "", "Next:"]
-    lines.append(f"  python tools/train.py {info.retrain}")
+    lines.append(f"  {tool_command('train', info.retrain)}")
     # Whole lines, so that commands can be copied.
     texts = [Text(line, no_wrap=True, overflow="ignore") for line in lines]
     return Group(best_table(info), *texts)

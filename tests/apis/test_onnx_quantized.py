@@ -4,8 +4,11 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 import mmrazor
+from mmrazor.apis import onnx_quantized
+from mmrazor.apis.onnx_check import OnnxExportError
 from mmrazor.core.graph import example_inputs
 from mmrazor.models.architectures import build_architecture
 from mmrazor.models.architectures.onnx_model import onnx_model
@@ -63,3 +66,91 @@ def test_predictions_are_those_of_the_model_that_rounds(scope, tmp_path):
             error = (rounded - plain).abs().mean()
             assert (rounded - found).abs().mean() < 0.1 * error
             assert torch.equal(rounded.argmax(0), found.argmax(0))
+
+
+class Tied(nn.Module):
+    """Layers of one weight in a row, and one of its own."""
+
+    def __init__(self, kind, num):
+        super().__init__()
+        self.layers = nn.ModuleList(kind() for _ in range(num))
+        for layer in self.layers[1:]:
+            layer.weight = self.layers[0].weight
+        self.out = kind()
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x).relu()
+        return self.out(x)
+
+
+class Words(nn.Module):
+    """Scores of words by the table that they are read from."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.out = nn.Embedding(20, 8), nn.Linear(8, 20, bias=False)
+        self.layer = nn.Linear(8, 8)
+        self.out.weight = self.table.weight
+
+    def forward(self, tokens):
+        return self.out(self.layer(self.table(tokens)).relu())
+
+
+def conv():
+    return nn.Conv2d(3, 3, 3, padding=1)
+
+
+TIED = {
+    "two": (lambda: Tied(conv, 2), torch.rand(2, 3, 8, 8), 2),
+    "three": (lambda: Tied(conv, 3), torch.rand(2, 3, 8, 8), 2),
+    "linear": (lambda: Tied(lambda: nn.Linear(6, 6), 2), torch.rand(2, 6), 2),
+    "words": (Words, torch.randint(0, 20, (2, 5)), 2),
+}
+
+
+@pytest.mark.parametrize("kind", TIED)
+def test_layers_may_share_a_weight(kind, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    make, x, num_weights = TIED[kind]
+    torch.manual_seed(0)
+    quant = mmrazor.quantize(make().eval(), [x], activation=False)
+    info = mmrazor.export_onnx(quant.model, x, tmp_path / "net.onnx")
+    assert info.max_difference < 1e-5
+    graph = onnx.load(info.path).graph
+    found = [node for node in graph.node if node.op_type == "DequantizeLinear"]
+    assert len({node.input[0] for node in found}) == num_weights
+
+
+def test_shared_weights_with_activations(tmp_path):
+    torch.manual_seed(0)
+    make, x, _ = TIED["three"]
+    quant = mmrazor.quantize(make().eval(), [x])
+    info = mmrazor.export_onnx(quant.model, x, tmp_path / "net.onnx")
+    assert info.max_difference < 0.05
+
+
+def test_a_weight_that_is_left_in_float_is_found_out(tmp_path, monkeypatch):
+    onnx = pytest.importorskip("onnx")
+    seen = []
+    check = onnx_quantized.check_integers
+
+    def without_one(graph, quantizer):
+        check(graph, quantizer)
+        for node in graph.graph.node:
+            if node.op_type == "DequantizeLinear":
+                for one in graph.graph.initializer:
+                    array = onnx.numpy_helper.to_array(one)
+                    if one.name == node.input[0] and array.ndim == 4:
+                        changed = onnx.numpy_helper.from_array(array + 1, one.name)
+                        one.CopyFrom(changed)
+                        seen.append(one.name)
+                        check(graph, quantizer)
+
+    monkeypatch.setattr("mmrazor.apis.onnx.check_integers", without_one)
+    make, x, _ = TIED["two"]
+    quant = mmrazor.quantize(make().eval(), [x])
+    with pytest.raises(OnnxExportError, match="does not hold the weight of 'layers.0:"):
+        mmrazor.export_onnx(quant.model, x, tmp_path / "net.onnx")
+    assert seen
+    assert list(tmp_path.iterdir()) == []

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from ...registry import MODELS
 from .build import build_architecture
-from .onnx_session import onnx_session
+from .onnx_session import OnnxFileError, onnx_session, run_errors
 
 #: By class of a model, the part whose output is that of the network.
 _HEADS = {
@@ -28,6 +28,11 @@ _HEADS = {
 }
 #: Images of these may be padded: their decoding reads the true size elsewhere.
 _PADDED = "SingleStageDetector"
+_TYPES = {
+    "tensor(float)": torch.float32,
+    "tensor(float16)": torch.float16,
+    "tensor(double)": torch.float64,
+}
 _OUTPUT = re.compile(r"output((?:_\d+)*)")
 
 
@@ -54,7 +59,10 @@ class OnnxNetwork:
                 f"There is no ONNX file '{path}'. tools/export.py and "
                 "tools/quantize.py write one."
             )
-        self._session = onnx_session(path)
+        try:
+            self._session = onnx_session(path)
+        except OnnxFileError as err:
+            raise OnnxModelError(str(err)) from err
         inputs = self._session.get_inputs()
         names = [output.name for output in self._session.get_outputs()]
         self._places = [_place_of(name) for name in names]
@@ -65,24 +73,41 @@ class OnnxNetwork:
                 "input."
             )
         self._input, self.shape = inputs[0].name, inputs[0].shape
+        if len(self.shape) != 4 or inputs[0].type not in _TYPES:
+            raise OnnxModelError(
+                f"'{path}' has an input '{self._input}' of {inputs[0].type} and shape "
+                f"{self.shape}, which is no batch of images. Give the file that was "
+                "exported of this model."
+            )
+        self._type = _TYPES[inputs[0].type]
 
     def __call__(self, images: Tensor, *_: Any) -> Any:
         """Return the outputs on images, nested as the model nests them.
 
         Raises:
-            OnnxModelError: If the images are not of the size of the graph.
+            OnnxModelError: If the images are not of the size of the graph, or it does
+                not run on them.
         """
         images_NCHW = self._fitted(images)
         fixed = self.shape[0] if isinstance(self.shape[0], int) else len(images)
-        parts = [
-            self._session.run(None, {self._input: part.cpu().numpy()})
-            for part in images_NCHW.split(fixed)
-        ]
+        parts = [self._run(part) for part in images_NCHW.split(fixed)]
         outputs = [
             torch.from_numpy(np.concatenate(many)).to(images.device)
             for many in zip(*parts, strict=True)
         ]
         return _nested(list(zip(self._places, outputs, strict=True)))
+
+    def _run(self, images: Tensor) -> list[np.ndarray]:
+        given = {self._input: images.to(self._type).cpu().numpy()}
+        try:
+            found: list[np.ndarray] = self._session.run(None, given)
+        except run_errors() as err:
+            reason = " ".join(str(err).split())[:200]
+            raise OnnxModelError(
+                f"'{self.path}' does not run on images of shape {tuple(images.shape)} "
+                f"({reason}). Give the file that was exported of this model."
+            ) from err
+        return found
 
     def __deepcopy__(self, memo: Any) -> OnnxNetwork:
         return self

@@ -27,25 +27,26 @@ def onnx_session(path: str | os.PathLike[str], threads: int = 0) -> Any:
     runtime = import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, threads
-    with Path(path).open("rb") as file:
-        if not file.read(1):
-            raise OnnxFileError(
-                f"ONNX file '{path}' is empty. Copy it again, or export the model anew."
-            )
+    _check_content(path)
     try:
         return runtime.InferenceSession(
             os.fspath(path), options, providers=["CPUExecutionProvider"]
         )
-    except _refusals(runtime) as err:
+    except (*run_errors(), ValueError) as err:
         raise OnnxFileError(_explained(path, str(err))) from err
 
 
 def onnx_graph(path: str | os.PathLike[str]) -> Any:
     """Read the graph of a file, without the numbers that lie in other files.
 
+    Args:
+        path: The file.
+
     Raises:
+        OSError: If the file cannot be read.
         OnnxFileError: If it is no ONNX file, or damaged.
     """
+    _check_content(path)
     onnx = import_module("onnx")
     decode_error = import_module("google.protobuf.message").DecodeError
     try:
@@ -54,24 +55,39 @@ def onnx_graph(path: str | os.PathLike[str]) -> Any:
         raise OnnxFileError(_explained(path, str(err))) from err
 
 
-def _refusals(runtime: Any) -> tuple[type[Exception], ...]:
-    """List what ONNX Runtime raises on a file that is not as it should be."""
+def _check_content(path: str | os.PathLike[str]) -> None:
+    with Path(path).open("rb") as file:
+        if not file.read(1):
+            raise OnnxFileError(
+                f"ONNX file '{path}' is empty. Copy it again, or export the model anew."
+            )
+
+
+def run_errors() -> tuple[type[Exception], ...]:
+    """List what ONNX Runtime raises on files and inputs that are not as they should."""
+    runtime = import_module("onnxruntime")
     states = runtime.capi.onnxruntime_pybind11_state
-    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel")
-    found = [
-        getattr(states, name) for name in (*names, "NoSuchFile", "RuntimeException")
-    ]
-    return (*found, ValueError)
+    names = (
+        *("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel"),
+        *("NoSuchFile", "NotImplemented", "RuntimeException"),
+    )
+    return tuple(getattr(states, name) for name in names)
 
 
 def _explained(path: str | os.PathLike[str], reason: str) -> str:
     short = " ".join(reason.split())[:200]
     if "external" in reason.lower() or "model_path" in reason:
         return (
-            f"ONNX file '{path}' keeps its weights in another file, which is missing or "
-            f"cut short ({short}). Copy that file beside it, or export the model anew."
+            f"ONNX file '{path}' keeps its weights in another file, which is missing "
+            f"or cut short ({short}). Copy that file beside it, or export the model "
+            "anew."
+        )
+    if "pars" in reason.lower():
+        return (
+            f"'{path}' is no ONNX file that can be opened; it is damaged, cut short or "
+            f"of another format ({short}). Copy it again, or export the model anew."
         )
     return (
-        f"'{path}' is no ONNX file that can be opened; it is damaged, cut short or of "
-        f"another format ({short}). Copy it again, or export the model anew."
+        f"ONNX Runtime cannot run the file '{path}' ({short}). Export the model anew, "
+        "or with another opset."
     )
