@@ -76,6 +76,7 @@ def repeating(choices: Choices) -> Iterator[None]:
     """Decide as another run did wherever no more than rounding tells otherwise.
 
     Example:
+        >>> import torch
         >>> scores = torch.tensor([0.5, 0.5000001, 0.1])
         >>> with noting_choices() as choices:
         ...     _ = scores.topk(1)

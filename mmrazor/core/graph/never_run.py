@@ -248,9 +248,9 @@ def warn_of(found: NeverRun, unused: int) -> None:
         print_log(
             f"{unused} parameters are never run by the example inputs, in "
             f"{_listed([repr(name) for name in found.rest])}. What they may read or "
-            "replace keeps its channels; 'unprunable' lists it. To prune it too, give a "
-            "list of example inputs that together run all parts, and delete parts "
-            "that are of no use.",
+            "replace keeps its channels; 'unprunable' lists it. To prune it too, give "
+            "a list of example inputs that together run all parts, and delete parts "
+            "of no use.",
             logger="current",
             level=logging.WARNING,
         )

@@ -75,16 +75,20 @@ def training_traces(
     found: list[OpTrace] = []
     refusal: TraceError | None = None
     for example in examples_of(inputs):
-        if not unused:
-            break
         extra = training_inputs(model, example)
-        try:
-            found.append(_training_trace(model, example if extra is None else extra))
-        except TraceError as err:
-            refusal = refusal or err
-        else:
-            unused = unused_parameters(model, recorded, *others, *found)
-    if unused and refusal is not None:
+        # some losses run in train mode alone, and some parts of a model too
+        for training in (True,) if extra is None else (False, True):
+            if not unused:
+                break
+            try:
+                with keeping_state(model):
+                    given = example if extra is None else extra
+                    found.append(trace(model, given, training=training))
+            except TraceError as err:
+                refusal = refusal or err
+            else:
+                unused = unused_parameters(model, recorded, *others, *found)
+    if unused and refusal is not None and not found:
         first = examples_of(inputs)[0]
         mode = first.get("mode") if isinstance(first, Mapping) else None
         loss = training_inputs(model, first) is not None
@@ -96,21 +100,6 @@ def training_traces(
             level=logging.WARNING,
         )
     return found
-
-
-def _training_trace(model: nn.Module, inputs: Any) -> OpTrace:
-    modes = [True]  # some losses run in train mode alone
-    if isinstance(inputs, Mapping) and inputs.get("mode") == "loss":
-        modes = [False, True]
-    refusal: TraceError | None = None
-    for training in modes:
-        try:
-            with keeping_state(model):
-                return trace(model, inputs, training=training)
-        except TraceError as err:
-            refusal = refusal or err
-    assert refusal is not None
-    raise refusal
 
 
 def train_mode_trial(model: nn.Module, inputs: Any) -> Run | None:

@@ -239,3 +239,27 @@ def test_a_trial_in_train_mode_raises_what_the_small_model_raises() -> None:
     model.aux[0] = nn.Conv2d(7, 5, 1)
     with pytest.raises(RuntimeError, match="expected input"):
         trial(model)
+
+
+class Cached(Twofold):
+    """Has a table for inference that training computes anew, in loss mode too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.rand(3, 6))
+
+    def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = "tensor"):
+        hidden = self.trunk(inputs).relu()
+        if self.training:
+            hidden = hidden + self.table[torch.tensor([0])]
+        if mode == "loss":
+            return {"loss": self.extra(hidden).sum()}
+        return self.head(hidden)
+
+
+def test_loss_mode_is_followed_in_train_mode_if_parts_are_left() -> None:
+    graph = channel_graph(Cached(), inputs_of())
+    slots = {(slot.name, slot.axis) for slot in graph["trunk.out"].slots}
+    assert {("extra.weight", 1), ("table", 1)} <= slots
+    small: Any = slim(Cached(), graph.cuts({"trunk.out": [0, 2]}))
+    small.train()(**inputs_of("loss"))["loss"].backward()
