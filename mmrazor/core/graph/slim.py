@@ -35,7 +35,9 @@ def slim(model: nn.Module, cuts: Cuts) -> nn.Module:
     """
     memo: dict[int, Any] = {}
     for module in model.modules():
-        for value in (*vars(module).values(), *module._buffers.values()):
+        own = [*vars(module).values(), *module._buffers.values()]
+        kept = [v for held in own if type(held) is dict for v in held.values()]
+        for value in (*own, *kept):
             if isinstance(value, Tensor) and not value.is_leaf:  # computed anew later
                 memo[id(value)] = value.detach().clone()
     for name, tensor in sliced_tensors(model, cuts).items():
