@@ -1,4 +1,4 @@
-"""The models of the coverage benchmark: fifteen of torchvision, one per host family.
+"""The models of the coverage benchmark: of torchvision, timm, and each host family.
 
 A family is a folder of the configs that mmpretrain, mmdet and mmseg ship. Of each the
 smallest model is taken, told by the names of its configs: see ``smallness``.
@@ -14,7 +14,7 @@ from typing import Any
 
 from mmrazor import compat
 
-HOSTS = ("torchvision", *compat.HOSTS)
+HOSTS = ("torchvision", "timm", *compat.HOSTS)
 TORCHVISION = (
     "resnet50",
     "mobilenet_v2",
@@ -32,6 +32,83 @@ TORCHVISION = (
     "deeplabv3_resnet50",
     "fasterrcnn_resnet50_fpn",
 )
+# One of each family, by name, with the side of its images in pixels.
+TIMM = {
+    "beit_base_patch16_224": 224,
+    "cait_xxs24_224": 224,
+    "coat_lite_tiny": 224,
+    "coatnet_pico_rw_224": 224,
+    "convit_tiny": 224,
+    "convmixer_768_32": 96,
+    "convnext_atto": 224,
+    "crossvit_tiny_240": 240,
+    "cspdarknet53": 128,
+    "davit_tiny": 224,
+    "deit_tiny_distilled_patch16_224": 224,
+    "dla46_c": 224,
+    "dm_nfnet_f0": 128,
+    "dpn68": 224,
+    "edgenext_xx_small": 256,
+    "efficientformer_l1": 224,
+    "efficientformerv2_s0": 224,
+    "efficientvit_b0": 224,
+    "efficientvit_m0": 224,
+    "ese_vovnet19b_dw": 224,
+    "eva02_tiny_patch14_224": 224,
+    "fasternet_t0": 224,
+    "fastvit_t8": 256,
+    "focalnet_tiny_srf": 224,
+    "gcvit_xxtiny": 224,
+    "ghostnet_100": 224,
+    "gmlp_ti16_224": 224,
+    "halonet26t": 256,
+    "hgnetv2_b0": 224,
+    "hiera_tiny_224": 224,
+    "hrnet_w18_small": 224,
+    "inception_next_atto": 224,
+    "lambda_resnet26t": 256,
+    "levit_128s": 224,
+    "mambaout_femto": 224,
+    "maxvit_tiny_tf_224": 224,
+    "mixer_s32_224": 224,
+    "mobilenetv4_conv_small": 224,
+    "mobilevit_xxs": 256,
+    "mobilevitv2_050": 256,
+    "mvitv2_tiny": 224,
+    "nest_tiny": 224,
+    "nextvit_small": 224,
+    "pit_ti_224": 224,
+    "poolformer_s12": 224,
+    "pvt_v2_b0": 224,
+    "rdnet_tiny": 224,
+    "regnetx_002": 224,
+    "repghostnet_050": 224,
+    "repvit_m0_9": 224,
+    "res2net50_26w_4s": 224,
+    "resnest14d": 224,
+    "resnetv2_50": 224,
+    "rexnet_100": 224,
+    "selecsls42": 224,
+    "sequencer2d_s": 224,
+    "shvit_s1": 224,
+    "skresnet18": 224,
+    "starnet_s050": 224,
+    "swiftformer_xs": 224,
+    "swinv2_cr_tiny_ns_224": 224,
+    "swinv2_tiny_window8_256": 256,
+    "tiny_vit_5m_224": 224,
+    "tnt_s_patch16_224": 224,
+    "tresnet_m": 224,
+    "twins_pcpvt_small": 224,
+    "twins_svt_small": 224,
+    "visformer_tiny": 224,
+    "vit_relpos_small_patch16_224": 224,
+    "vit_small_r26_s32_224": 224,
+    "vitamin_small_224": 224,
+    "volo_d1_224": 224,
+    "xception41": 299,
+    "xcit_nano_12_p8_224": 224,
+}
 # Folders that hold parts of other configs.
 _NO_FAMILY = ("_base_", "common")
 # Where the names mislead: the config to take, relative to the family's folder.
@@ -99,8 +176,8 @@ class CoverageModel:
 
     Args:
         host: One of ``HOSTS``.
-        family: The torchvision name, or the folder of the configs.
-        configs: Configs of the family, the one to take first; empty for torchvision.
+        family: The name in torchvision or timm, or the folder of the configs.
+        configs: Configs of the family, the one to take first; empty for those two.
     """
 
     host: str
@@ -114,9 +191,13 @@ class CoverageModel:
 
 
 def coverage_models(hosts: Sequence[str] = HOSTS) -> list[CoverageModel]:
-    """List the models of the hosts, in the order of the table."""
+    """List the models of the hosts, in the order of the table; timm's if installed."""
     models = []
     for host in hosts:
+        if host == "timm":
+            names = TIMM if compat.is_importable("timm") else {}
+            models += [CoverageModel(host, name) for name in names]
+            continue
         if host == "torchvision":
             models += [CoverageModel(host, name) for name in TORCHVISION]
             continue

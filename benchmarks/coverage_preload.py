@@ -4,5 +4,8 @@ import coverage_worker  # noqa: F401
 
 from mmrazor import compat
 
+if compat.is_importable("timm"):
+    import timm  # noqa: F401
+
 for host in compat.HOSTS:
     compat.import_host(host)

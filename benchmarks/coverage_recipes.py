@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torchvision
-from coverage_models import CoverageModel
+from coverage_models import TIMM, CoverageModel
 from mmengine.config import Config
 from torch import nn
 
@@ -32,7 +32,7 @@ class Recipe:
     """How to build one model, and which image sizes to try in turn.
 
     Args:
-        config: The config that is taken, or the torchvision name.
+        config: The config that is taken, or the name in torchvision or timm.
         sizes: Heights and widths in pixels.
         build: Makes the model with random weights, anew on every call.
     """
@@ -54,6 +54,8 @@ def recipe(model: CoverageModel) -> Recipe:
     """
     if model.host == "torchvision":
         return _torchvision_recipe(model.family)
+    if model.host == "timm":
+        return _timm_recipe(model.family)
     for name in model.configs:
         config = compat.read_config(compat.find_config(name))
         if not config.get("model"):
@@ -131,3 +133,10 @@ def _torchvision_recipe(name: str) -> Recipe:
         settings |= {"rpn_post_nms_top_n_test": _PROPOSALS}
     build = partial(torchvision.models.get_model, name, **settings)
     return Recipe(f"torchvision::{name}", ((side, side),), build)
+
+
+def _timm_recipe(name: str) -> Recipe:
+    import timm
+
+    build = partial(timm.create_model, name, pretrained=False)
+    return Recipe(f"timm::{name}", ((TIMM[name], TIMM[name]),), build)

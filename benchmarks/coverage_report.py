@@ -156,8 +156,9 @@ def page(records: Sequence[Record], limits: str, machine: dict[str, Any]) -> str
 
 
 _ABOUT = """\
-Fifteen models of torchvision and the smallest config of every model family (folder of
-configs) that mmpretrain, mmdet and mmseg ship, random weights. Each is pruned to half
+Fifteen models of torchvision, a small one of each of many families of timm, and the
+smallest config of every model family (folder of configs) that mmpretrain, mmdet and
+mmseg ship, random weights. Each is pruned to half
 its multiply-accumulates (MACs) without a hint, or to the least that its prunable
 channels allow; compared with the original in which the same channels are silenced;
 saved, rebuilt from the subnet file and compared again, where the difference must be

@@ -1,7 +1,8 @@
 """How many models are pruned to half their MACs without a hint.
 
-Fifteen models of torchvision and one config of every model family that mmpretrain,
-mmdet and mmseg ship (see ``coverage_models.py`` for which), weights random. Each is
+Fifteen models of torchvision, one of each of many families of timm (where it is
+installed) and one config of every model family that mmpretrain, mmdet and mmseg ship
+(see ``coverage_models.py`` for which), weights random. Each is
 built, run in its host, traced, pruned, verified, saved, reloaded and differentiated in
 a process of its own, with limits on size, memory and time. Every finished model is
 written down at once; a second call goes on where the first one ended. (A script named

@@ -14,6 +14,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 from coverage_models import (
     EXCEPTIONS,
     HOSTS,
+    TIMM,
     TORCHVISION,
     coverage_models,
     smallness,
@@ -134,7 +135,7 @@ def test_smallness_reads_names() -> None:
 
 
 def test_models_are_listed_and_exceptions_come_first() -> None:
-    hosts = [host for host in HOSTS if host == "torchvision" or is_importable(host)]
+    hosts = [host for host in HOSTS if is_importable(host)]
     models = {model.name: model for model in coverage_models(hosts)}
     families = [m.family for m in models.values() if m.host == "torchvision"]
     assert families == list(TORCHVISION)
@@ -143,3 +144,13 @@ def test_models_are_listed_and_exceptions_come_first() -> None:
     for name, config in EXCEPTIONS.items():
         if name in models:
             assert models[name].configs[0].endswith(f"/{config}")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_timm_is_listed_where_it_is_installed(
+    monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    monkeypatch.setattr("mmrazor.compat.is_importable", lambda _: there)
+    names = [model.family for model in coverage_models(["timm"])]
+    assert names == (list(TIMM) if there else [])
+    assert len(TIMM) >= 60

@@ -12,6 +12,7 @@ from mmrazor.core.forward import (
     call_model,
     evaluating,
     examples_of,
+    forget_caches_,
     keeping_state,
     without_fused_layers,
 )
@@ -121,3 +122,45 @@ def test_a_list_is_several_example_inputs() -> None:
     assert examples_of([pair, {"x": 1}]) == [pair, {"x": 1}]
     with pytest.raises(ValueError, match="Give at least one"):
         examples_of([])
+
+
+class Kept(nn.Module):
+    """Fills a dict in eval mode, and one of plain numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache: dict[str, Tensor] = {}
+        self.counts = {"calls": 0}
+
+    def train(self, mode: bool = True) -> Kept:
+        if mode:
+            self.cache = {}
+        return super().train(mode)  # type: ignore[return-value]
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.counts["calls"] += 1
+        return self.cache.setdefault("x", x + 1)
+
+
+def test_dicts_that_a_run_fills_are_as_before() -> None:
+    model = nn.Sequential(Kept())
+    with evaluating(model):
+        assert model(torch.ones(1)).item() == 2
+        assert model[0].cache
+    assert model[0].cache == {}
+    assert model[0].counts == {"calls": 0}
+    assert model.training
+
+
+def test_a_run_begins_without_what_was_kept() -> None:
+    model = nn.Sequential(Kept(), nn.BatchNorm1d(2)).eval()
+    model[1].train()
+    model[0](torch.ones(1))
+    kept = model[0].cache
+    with evaluating(model):
+        assert model[0](torch.zeros(1)).item() == 1
+    assert model[0].cache is kept
+    assert kept["x"].item() == 2
+    forget_caches_(model)
+    assert model[0].cache == {}
+    assert [m.training for m in model.modules()] == [False, False, True]

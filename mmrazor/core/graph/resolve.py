@@ -200,7 +200,8 @@ class _Problem:
         most = sum(len(own) > 1 and not self.stuck[own].all() for own in self.inside)
         most_votes = sum(max(grid.votes) for grid in self.grids)
         for start in (
-            self._followed(),
+            self._followed(self._voted()),
+            self._followed(self._forced()),
             [grid.ids.ndim - 1 for grid in self.grids],
             [0 for _ in self.grids],
         ):
@@ -221,23 +222,32 @@ class _Problem:
                     score, modes = value, trial
         return modes
 
-    def _followed(self) -> list[int]:
-        """Do what the rules prefer; let grids without a preference follow the others.
+    def _voted(self) -> dict[int, int]:
+        """Return the grids for which the rules prefer a dim, with that dim."""
+        dims = {i: int(np.argmax(g.votes)) for i, g in enumerate(self.grids)}
+        return {
+            index: dim
+            for index, dim in dims.items()
+            if self.grids[index].votes[dim] and dim not in self.grids[index].forbidden
+        }
+
+    def _forced(self) -> dict[int, int]:
+        """Return the grids of which one dim alone leaves something, with that dim."""
+        dims = {index: self._open(index) for index in range(len(self.grids))}
+        return {index: open_[0] for index, open_ in dims.items() if len(open_) == 1}
+
+    def _followed(self, first: dict[int, int]) -> list[int]:
+        """Let grids follow those whose dims are given.
 
         A grid follows along a dim whose slices are tied already, in itself or in what
         is coupled with it; of those that follow later some may depend on it. If none
         follows, the first one takes its longest dim. Dims that are forbidden, or along
         which something coupled would have to stay, are taken last.
         """
-        modes = [int(np.argmax(grid.votes)) for grid in self.grids]
-        left = []
+        modes = [first.get(index, 0) for index in range(len(self.grids))]
+        left = [index for index in range(len(self.grids)) if index not in first]
         labels = np.arange(len(self.known))
-        pairs = []
-        for index, grid in enumerate(self.grids):
-            if any(grid.votes) and modes[index] not in grid.forbidden:
-                pairs.append(self._consequence(index, modes[index]).pairs)
-            else:
-                left.append(index)
+        pairs = [self._consequence(index, mode).pairs for index, mode in first.items()]
         while left:
             labels = _joined(labels, pairs)
             pairs = []

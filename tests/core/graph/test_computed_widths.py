@@ -205,3 +205,21 @@ def test_code_that_no_remedy_helps_is_frozen_alone() -> None:
     assert graph["embed.out"].size == width_blocks.EMBED
     kept = {"embed.out": [1, 2, 5, 7, 11]}
     assert verify(graph, kept, slim(model, graph.cuts(kept)), x) < 1e-6
+
+
+@pytest.mark.parametrize("block", width_blocks.CACHING, ids=lambda b: b.__name__)
+def test_what_a_module_keeps_of_its_parameters_is_computed_anew(
+    block: type[nn.Module],
+) -> None:
+    model, x = blocks_of(block)
+    with torch.no_grad():
+        model(x)  # fills the caches
+    cached = model.blocks[0].cache["cpu"]
+    graph = check(model, x, 1)
+    sizes = {group.name: group.size for group in graph.groups}
+    assert sizes["blocks.0.qkv.out"] == width_blocks.HEADS
+    assert model.blocks[0].cache["cpu"] is cached
+    model.train().eval()(x)  # with what gradients need
+    small = slim(model, graph.cuts({"blocks.0.qkv.out": [1]}))
+    assert small(x).shape == (2, 9, 2)
+    assert not small.training

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmrazor.core.graph.id_flow import Constraints, Coupling, Grid
-from mmrazor.core.graph.resolve import Classes, resolve
+from mmrazor.core.graph.resolve import Classes, _Problem, resolve
 
 
 def ids(*values: int) -> np.ndarray:
@@ -189,3 +189,50 @@ def test_a_long_chain_needs_no_recursion() -> None:
     chain = np.arange(size - 1)
     classes = resolve(Constraints(size=size, ties=[(chain, chain + 1)]))
     assert len(np.unique(classes.labels)) == 1
+
+
+def test_a_grid_without_votes_follows_one_that_it_is_coupled_with() -> None:
+    """More of them than choices are tried of: thirty joined grids, one with a vote."""
+    count, size = 30, 12
+    grids = [grid(3, 4, first=size * i) for i in range(count)]
+    grids[0].votes[0] = 1
+    lines = size * count
+    couplings = [
+        Coupling(i, dims, part)
+        for i in range(1, count)
+        for dims, part in (
+            ((0, 1), grids[i - 1].ids),
+            ((0,), np.arange(lines + 3 * i, lines + 3 * i + 3)),
+        )
+    ]
+    noted = Constraints(
+        size=lines + 3 * count, grids=grids[:1] + grids[1:][::-1], couplings=[]
+    )
+    places = {i: 0 if i == 0 else count - i for i in range(count)}
+    noted.couplings += [Coupling(places[c.grid], c.dims, c.part) for c in couplings]
+    classes = resolve(noted)
+    assert not classes.reasons
+    assert len(set(classes.labels[: size * count].tolist())) == 3
+
+
+def test_the_same_problem_is_solved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    solve = _Problem.solve
+
+    def counting(self: _Problem) -> list[int]:
+        calls.append(len(self.grids))
+        return solve(self)
+
+    monkeypatch.setattr(_Problem, "solve", counting)
+    same = [grid(2, 3, first=6 * i, votes=[1, 0]) for i in range(4)]
+    other = [grid(2, 3, first=24, votes=[0, 1]), grid(2, 3, first=30)]
+    other[1].forbidden[0] = "no"
+    classes = resolve(Constraints(size=36, grids=[*same, *other]))
+    assert len(calls) == 3
+    modes = [[0, 1, 2], [3, 4, 5]]
+    for i in range(4):
+        assert [[x + 6 * i for x in row] for row in modes] == parts(classes)[
+            2 * i : 2 * i + 2
+        ]
+    assert parts(classes)[8:11] == [[24, 27], [25, 28], [26, 29]]
+    assert parts(classes)[11:] == [[30, 33], [31, 34], [32, 35]]

@@ -253,6 +253,70 @@ class QueriesScaled(TorchScales):
         return (q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1) @ v
 
 
+class CachedBiases(nn.Module):
+    """Biases of places are looked up once in eval mode and kept by device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.width = HEADS, WIDTH
+        self.qkv = nn.Linear(EMBED, 3 * EMBED)
+        self.biases = nn.Parameter(torch.zeros(HEADS, 9))
+        places = torch.arange(9)
+        away = (places[:, None] - places).abs()
+        self.register_buffer("away", away, persistent=False)
+        self.proj = nn.Linear(EMBED, EMBED)
+        self.cache: dict[str, Tensor] = {}
+
+    def train(self, mode: bool = True) -> CachedBiases:
+        self.cache = {}
+        return super().train(mode)
+
+    def bias(self) -> Tensor:
+        key = str(self.biases.device)
+        if key not in self.cache:
+            self.cache[key] = self.biases[:, self.away]
+        return self.cache[key]
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, _ = x.shape
+        shape = (batch, length, 3, self.heads, self.width)
+        q, k, v = self.qkv(x).reshape(shape).permute(2, 0, 3, 1, 4)
+        y = (q @ k.mT * 0.5 + self.bias()).softmax(-1) @ v
+        return self.proj(y.transpose(1, 2).flatten(2))
+
+
+class CachedOnlyThen(CachedBiases):
+    """The cache is emptied when training begins, not when it ends."""
+
+    def train(self, mode: bool = True) -> CachedOnlyThen:
+        if mode and self.cache:
+            self.cache = {}
+        return nn.Module.train(self, mode)  # type: ignore[return-value]
+
+
+class TurnedApart(nn.Module):
+    """Rotary positions: of neighbours along the width of a head one is turned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.width = HEADS, WIDTH
+        self.qkv = nn.Linear(EMBED, 3 * EMBED)
+        self.proj = nn.Linear(EMBED, EMBED)
+
+    def turned(self, x: Tensor) -> Tensor:
+        angles = torch.arange(x.shape[2], dtype=x.dtype)[:, None]
+        real, imaginary = x[..., ::2], x[..., 1::2]
+        turned = real * angles.cos() - imaginary * angles.sin()
+        return torch.stack([turned, imaginary], -1).flatten(-2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, _ = x.shape
+        shape = (batch, length, 3, self.heads, self.width)
+        q, k, v = self.qkv(x).reshape(shape).permute(2, 0, 3, 1, 4)
+        y = (self.turned(q) @ self.turned(k).mT * 0.5).softmax(-1) @ v
+        return self.proj(y.transpose(1, 2).flatten(2))
+
+
 #: Blocks, and their groups by the name of what makes them; the embedding's is ``""``.
 COMPUTED: dict[Block, dict[str, int]] = {
     ScaledOnly: {"": HEADS},
@@ -267,7 +331,9 @@ COMPUTED: dict[Block, dict[str, int]] = {
     AreaLikeHeads: {"": EMBED, "qkv": 9},
     OneNumberForTwo: {"": EMBED, "qk": HEADS},
     FromTheContext: {"": EMBED},
+    TurnedApart: {"": EMBED, "qkv": HEADS},
 }
+CACHING: tuple[Block, ...] = (CachedBiases, CachedOnlyThen)
 SCALING: tuple[Block, ...] = (TorchScales, ScoresScaled, QueriesScaled)
 
 
