@@ -157,7 +157,8 @@ class _FlowMode(SiteMode):
         given = flat_tensors(args, kwargs)
         inputs = tuple([self.number(tensor) for tensor in given])
         version = given[0]._version if given else 0
-        unseen, macs, uncounted = site.kind == self.unknown, 0, ()
+        unseen, macs = site.kind == self.unknown, 0
+        uncounted: tuple[str, ...] = ()
         if unseen:
             result, macs, uncounted = counted(lambda: func(*args, **kwargs))
         else:

@@ -204,11 +204,11 @@ def _reason_tied(
         tensor = getattr(layer, name, None)
         if tensor is None:
             continue
-        others = use.others(
-            tensor,
-            lambda call, at, place=place: id(call) in own and at == place,
-            {fold.layer.module},
-        )
+
+        def is_own(call: Call, at: int, place: int = place) -> bool:
+            return id(call) in own and at == place
+
+        others = use.others(tensor, is_own, {fold.layer.module})
         if others:
             return f"the {name} of '{fold.layer}' is also read by {listed(others)}"
     norm: Any = model.get_submodule(fold.norm.module)
@@ -217,11 +217,11 @@ def _reason_tied(
             continue
         # Another norm may hold it as well: it keeps what it has.
         holders = set(use.holders(tensor))
-        others = use.others(
-            tensor,
-            lambda call, _, holders=holders: call.site.module in holders,
-            holders,
-        )
+
+        def is_holder(call: Call, _: int, names: set[str] = holders) -> bool:
+            return call.site.module in names
+
+        others = use.others(tensor, is_holder, holders)
         if others:
             return f"what '{fold.norm}' holds is also read by {listed(others)}"
     return ""

@@ -33,8 +33,8 @@ class _Span:
         if not storage:
             return None
         pairs = zip(tensor.shape, tensor.stride(), strict=True)
-        steps = 1 + sum((size - 1) * stride for size, stride in pairs)
-        begin = tensor.storage_offset()
+        steps = int(1 + sum((size - 1) * stride for size, stride in pairs))
+        begin = int(tensor.storage_offset())
         size = tensor.element_size()
         return cls(storage, begin * size, (begin + steps) * size)
 

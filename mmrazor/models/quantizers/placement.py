@@ -51,8 +51,8 @@ class _Placing:
                 macs[site] = macs.get(site, 0) + call.macs
             if call.label is not None:
                 name = self.backend.name
-                reason = f"{name} takes no {call.label.kind}"
-                self.places.left_alone.setdefault(call.label, reason)
+                why = f"{name} takes no {call.label.kind}"
+                self.places.left_alone.setdefault(call.label, why)
                 before = self.places.uncounted.get(call.label, ())
                 names = dict.fromkeys((*before, *call.uncounted))
                 self.places.uncounted[call.label] = tuple(names)

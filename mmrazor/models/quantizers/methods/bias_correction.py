@@ -89,9 +89,8 @@ class BiasCorrection(PostTrainingMethod):
                 if bias in layer.tied:
                     continue
                 sites = [s for s, name in layer.biases.items() if name == bias]
-                mean = partial(
-                    *(_mean_output, model, quantizer, layer, sites, batches, run)
-                )
+                parts = model, quantizer, layer, sites, batches, run
+                mean = partial(_mean_output, *parts)
                 with as_original(model, quantizer):
                     wanted = mean()
                 shift = wanted - mean()

@@ -240,13 +240,12 @@ def _tied_biases(
     """Return the biases of a layer that others read too, with who does."""
     found = {}
     for name in filter(None, layer.biases.values()):
-        others = use.others(
-            model.get_parameter(name),
-            lambda call, place, name=name: (
-                layer.biases.get(call.site) == name and place == 2
-            ),
-            {site.module for site in layer.calls} | {name.rpartition(".")[0]},
-        )
+
+        def is_own(call: Call, place: int, name: str = name) -> bool:
+            return layer.biases.get(call.site) == name and place == 2
+
+        modules = {site.module for site in layer.calls} | {name.rpartition(".")[0]}
+        others = use.others(model.get_parameter(name), is_own, modules)
         if others:
             found[name] = listed(others)
     return found

@@ -106,11 +106,12 @@ def _factor(
     if None in names:
         return None
     for place, name in enumerate(filter(None, names), start=1):
-        if use.others(
-            model.get_parameter(name),
-            lambda one, at, place=place: one is call and at == place,
-            {name.rpartition(".")[0], call.site.module},
-        ):
+
+        def is_own(one: Call, at: int, place: int = place) -> bool:
+            return one is call and at == place
+
+        modules = {name.rpartition(".")[0], call.site.module}
+        if use.others(model.get_parameter(name), is_own, modules):
             return None
     weight = model.get_parameter(names[0] or "")
     if call.kind != "linear" and _given(call).dim() != weight.dim():
