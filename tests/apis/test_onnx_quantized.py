@@ -116,7 +116,18 @@ def test_layers_may_share_a_weight(kind, tmp_path):
     torch.manual_seed(0)
     quant = mmrazor.quantize(make().eval(), [x], activation=False)
     info = mmrazor.export_onnx(quant.model, x, tmp_path / "net.onnx")
-    assert info.max_difference < 1e-5
+    assert info.max_difference < 0.05
+    # Unoptimized: the runtime's fused products of words round what they are given.
+    onnxruntime = pytest.importorskip("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = (
+        onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    )
+    session = onnxruntime.InferenceSession(info.path, options)
+    with torch.no_grad():
+        expected = quant.model(x)
+    output = torch.from_numpy(session.run(None, {"input": x.numpy()})[0])
+    torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-5)
     graph = onnx.load(info.path).graph
     found = [node for node in graph.node if node.op_type == "DequantizeLinear"]
     assert len({node.input[0] for node in found}) == num_weights
@@ -137,15 +148,14 @@ def test_a_weight_that_is_left_in_float_is_found_out(tmp_path, monkeypatch):
 
     def without_one(graph, quantizer):
         check(graph, quantizer)
-        for node in graph.graph.node:
-            if node.op_type == "DequantizeLinear":
-                for one in graph.graph.initializer:
-                    array = onnx.numpy_helper.to_array(one)
-                    if one.name == node.input[0] and array.ndim == 4:
-                        changed = onnx.numpy_helper.from_array(array + 1, one.name)
-                        one.CopyFrom(changed)
-                        seen.append(one.name)
-                        check(graph, quantizer)
+        nodes = graph.graph.node
+        constants = [n.attribute[0].t for n in nodes if n.op_type == "Constant"]
+        for one in (*graph.graph.initializer, *constants):
+            array = onnx.numpy_helper.to_array(one)
+            if array.ndim == 4:
+                one.CopyFrom(onnx.numpy_helper.from_array(array + 1, one.name))
+                seen.append(one.name)
+        check(graph, quantizer)
 
     monkeypatch.setattr("mmrazor.apis.onnx.check_integers", without_one)
     make, x, _ = TIED["two"]
