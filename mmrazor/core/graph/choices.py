@@ -161,7 +161,7 @@ def _decision(name: str, result: Any, args: tuple) -> Tensor | None:
 def _picked(name: str, args: tuple, kwargs: dict, places: Tensor) -> Tensor:
     """Return what lies at some places, in the shape of the places."""
     position, default = _PICKS[name]
-    dim = args[position] if len(args) > position else kwargs.get("dim", default)
+    dim: Any = args[position] if len(args) > position else kwargs.get("dim", default)
     if places.dim() < args[0].dim():  # max and min without the dim
         return args[0].gather(dim, places.unsqueeze(dim)).squeeze(dim)
     return args[0].gather(dim, places)

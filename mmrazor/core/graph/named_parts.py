@@ -65,7 +65,8 @@ def _names_around(model: nn.Module, path: list[str]) -> set[str]:
     found: set[str] = set()
     for depth in range(len(path) + 1):
         owner = model.get_submodule(".".join(path[:depth]))
-        found |= _names_in_class(type(owner))
+        kind: Any = type(owner)
+        found |= _names_in_class(kind)
         for value in [*vars(owner).values(), *_hooks(owner)]:
             if isinstance(value, FunctionType):
                 found |= _names_in(value.__code__)

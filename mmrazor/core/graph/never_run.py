@@ -189,8 +189,8 @@ def keep_what_may_meet(
         if owner not in known:
             known[owner] = _lines_by_width(flow, _seen_around(traces, owner))
         wide, named = known[owner], is_named(model, name)
-        if named and (width := _width_of_norm(model, name)):
-            lines = [ids for ids, _ in wide.get(width, [])]
+        if named and (size := _width_of_norm(model, name)):
+            lines = [ids for ids, _ in wide.get(size, [])]
             labels = resolve(flow.noted).labels if labels is None else labels
             if len({labels[ids].tobytes() for ids in lines}) == 1:
                 _tie_norm(flow, model.get_submodule(name), name, lines[0])
