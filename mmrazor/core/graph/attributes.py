@@ -69,6 +69,7 @@ def attribute_values(
             )
             found.update(_named_like_axes(module, path, slots, found))
             _of_children(module, path, changes.get(path, {}), attributes)
+            _shapes_of_children(module, path, changes, attributes)
         found = {k: v for k, v in found.items() if getattr(module, k) != v}
         if found:
             attributes.setdefault(path, {}).update(found)
@@ -183,6 +184,28 @@ def _of_children(
                 if vars(child).get(width) == value and new != value:
                     place = f"{path}.{name}".lstrip(".")
                     attributes.setdefault(place, {}).setdefault(width, new)
+
+
+def _shapes_of_children(
+    module: nn.Module,
+    path: str,
+    changes: Mapping[str, Numbers],
+    attributes: dict[str, dict[str, Any]],
+) -> None:
+    """Change sequences of numbers that a module reads from its children.
+
+    A method of theirs that it calls passes their shapes to operations in its name.
+    """
+    numbers = changes.get(path, {})
+    for name, child in module.named_children():
+        place = f"{path}.{name}".lstrip(".")
+        if place in changes or type(child).__module__.startswith("torch.nn"):
+            continue
+        for key, value in integers(child):
+            if isinstance(value, (list, tuple)):
+                new = [new_number(numbers, v, key) for v in value]
+                if new != list(value):
+                    attributes.setdefault(place, {}).setdefault(key, new)
 
 
 def _named_like_axes(

@@ -189,7 +189,10 @@ class _Adapter:
         fault of this one.
         """
         with self.flow.trying():
-            after = self._place(self._with(graph, kind, remedy), places)
+            candidate = self._with(graph, kind, remedy)
+            if set(candidate.unprunable) - set(graph.unprunable):
+                return False  # what does not shrink does not fail
+            after = self._place(candidate, places)
         return after is None or (before is kind and after not in (kind, nn.Module))
 
     def _with(self, graph: ChannelGraph, kind: type, remedy: Remedy) -> ChannelGraph:

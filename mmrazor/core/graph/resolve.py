@@ -241,7 +241,7 @@ class _Problem:
 
         A grid follows along a dim whose slices are tied already, in itself or in what
         is coupled with it; of those that follow later some may depend on it. If none
-        follows, the first one takes its longest dim. Dims that are forbidden, or along
+        is, the one follows that ties least by it. Dims that are forbidden, or along
         which something coupled would have to stay, are taken last.
         """
         modes = [first.get(index, 0) for index in range(len(self.grids))]
@@ -260,9 +260,14 @@ class _Problem:
                 modes[index] = max(tied, key=self._length(index))
                 pairs.append(self._consequence(index, modes[index]).pairs)
             if len(rest) == len(left):
-                index = rest.pop(0)
-                modes[index] = max(self._open(index), key=self._length(index))
-                pairs.append(self._consequence(index, modes[index]).pairs)
+                _, place, dim = min(
+                    (self._untied(index, dim, labels), place, dim)
+                    for place, index in enumerate(rest)
+                    for dim in self._open(index)
+                )
+                index = rest.pop(place)
+                modes[index] = dim
+                pairs.append(self._consequence(index, dim).pairs)
             left = rest
         return modes
 
@@ -272,6 +277,13 @@ class _Problem:
         dims = [d for d in range(grid.ids.ndim) if d not in grid.forbidden]
         free = [d for d in dims if all(d in c.dims for c in self.couplings[index])]
         return free or dims or list(range(grid.ids.ndim))
+
+    def _untied(self, index: int, dim: int, labels: Ids) -> float:
+        """Return which share of a grid the slices along a dim would newly tie."""
+        ids = labels[self.ids[index]]
+        rows = np.moveaxis(ids, dim, 0).reshape(ids.shape[dim], -1)
+        apart = np.unique(np.arange(len(rows))[:, None] * len(labels) + rows).size
+        return (apart - len(rows)) / ids.size
 
     def _length(self, index: int) -> Callable[[int], int]:
         return lambda dim: self.ids[index].shape[dim]

@@ -253,6 +253,31 @@ class QueriesScaled(TorchScales):
         return (q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1) @ v
 
 
+class Biases(nn.Module):
+    """Keeps the shape of its biases; only a method of it is called."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.shape = (9, 9, heads)
+        self.table = nn.Parameter(torch.zeros(25, heads))
+        index = torch.arange(81) % 25
+        self.register_buffer("index", index, persistent=False)
+
+    def bias(self) -> Tensor:
+        return self.table[self.index].view(self.shape).permute(2, 0, 1)
+
+
+class ShapeOfAChild(TorchScales):
+    """Biases of places come from a child that holds their shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.biases = Biases(HEADS)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=self.biases.bias())
+
+
 class CachedBiases(nn.Module):
     """Biases of places are looked up once in eval mode and kept by device."""
 
@@ -331,6 +356,7 @@ COMPUTED: dict[Block, dict[str, int]] = {
     AreaLikeHeads: {"": EMBED, "qkv": 9},
     OneNumberForTwo: {"": EMBED, "qk": HEADS},
     FromTheContext: {"": EMBED},
+    ShapeOfAChild: {"": EMBED, "qkv": HEADS},
     TurnedApart: {"": EMBED, "qkv": HEADS},
 }
 CACHING: tuple[Block, ...] = (CachedBiases, CachedOnlyThen)
