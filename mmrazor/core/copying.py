@@ -42,8 +42,11 @@ def copied(module: _Module, memo: dict[int, Any] | None = None) -> _Module:
         >>> twin[0] is twin[2], twin[0] is layers[0]
         (True, False)
     """
+    memo = {} if memo is None else memo
+    # As deepcopy does: while the memo lives, nothing else may get these ids.
+    memo.setdefault(id(memo), []).append(module)
     with _WithoutGraph():
-        return _copied(module, {} if memo is None else memo)
+        return _copied(module, memo)
 
 
 class _WithoutGraph(TorchFunctionMode):

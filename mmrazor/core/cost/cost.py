@@ -136,6 +136,27 @@ def counted(function: Callable[[], Any]) -> tuple[Any, int, tuple[str, ...]]:
     return result, counter.macs.total(), tuple(counter.uncounted)
 
 
+def counted_extension(
+    name: str, args: tuple, kwargs: dict, result: Any
+) -> tuple[int, tuple[str, ...]]:
+    """Count what a call of one of mmcv's compiled functions multiplies.
+
+    Args:
+        name: ``mmcv::<function>``.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        result: What it returned.
+
+    Returns:
+        Its multiply-accumulates, and its name if it may multiply but has no formula.
+    """
+    terms = mac_terms(name, args, kwargs, result)
+    if terms is not None:
+        return sum(term.macs() for term in terms), ()
+    plain = name.removeprefix("mmcv::")
+    return 0, () if plain in _BOXES else (f"mmcv.{plain}",)
+
+
 def _run_counted(model: nn.Module, inputs: Any, counter: _CountingMode) -> None:
     with ExitStack() as stack:
         stack.enter_context(evaluating(model))

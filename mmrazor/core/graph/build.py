@@ -21,7 +21,7 @@ from .computed_widths import with_computed_widths
 from .grouping import GroupTable, make_groups
 from .id_flow import IdFlow
 from .mixing import infinite_at_zero, mixed_dims
-from .never_run import follow_copies, keep_what_may_meet, never_run, warn_of
+from .never_run import NeverRun, follow_copies, keep_what_may_meet, never_run, warn_of
 from .products import counted_lines, mac_products, parameter_products
 from .resolve import resolve
 from .rules import apply_rule
@@ -121,11 +121,9 @@ def _keep_the_rest(flow: IdFlow, model: nn.Module, traces: Sequence[OpTrace]) ->
     called = {of.module for one in traces for of in one.modules}
     found = never_run(model, unused, called)
     follow_copies(flow, model, traces, found.copies)
-    keep_what_may_meet(flow, model, traces, found.rest)
-    left = [
-        name for name in unused if any(is_inside(name, part) for part in found.rest)
-    ]
-    warn_of(found, len(left))
+    rest = keep_what_may_meet(flow, model, traces, found.rest)
+    left = [name for name in unused if any(is_inside(name, part) for part in rest)]
+    warn_of(NeverRun(found.copies, tuple(rest)), len(left))
 
 
 def _graph_of_flow(

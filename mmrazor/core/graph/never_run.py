@@ -28,6 +28,7 @@ from .trace import OpTrace, tensors_in
 
 _ALIKE = 0.5
 _SHOWN = 8
+_BIASED = (nn.Linear, nn.modules.conv._ConvNd)
 _POOLED = 64  # elements of a map that is pooled before it is flattened
 
 
@@ -166,7 +167,7 @@ def moved(module: str, twin: str, name: str) -> str:
 
 def keep_what_may_meet(
     flow: IdFlow, model: nn.Module, traces: Sequence[OpTrace], rest: Sequence[str]
-) -> None:
+) -> list[str]:
     """Freeze parts that never ran, and all channels that they may read or make.
 
     Nothing is read by parts that no code around them names. For others, those are the
@@ -174,17 +175,27 @@ def keep_what_may_meet(
     they are called with, what they call others with, what is returned, and what they
     compute), if it is as wide as one of the part's layers, or would be if it was
     flattened or joined with another. A norm follows the channels around it if there is
-    only one kind of its width.
+    only one kind of its width, and a bias the weight beside it.
 
     Args:
         flow: Has followed what ran.
         model: The model.
         traces: Of what ran.
         rest: Names of modules and parameters.
+
+    Returns:
+        The names, without those of biases whose weight is used.
     """
+    left: list[str] = []
     known: dict[str, _Lines] = {}
     labels: Ids | None = None
     for name in rest:
+        if (line := _line_of_weight(flow, model, name)) is not None:
+            flow.of(tensor_named(model, name))
+            flow.noted.copies.add(name)
+            flow.noted.ties.append((_ids(flow, name, 0), line))
+            continue
+        left.append(name)
         owner = name.rpartition(".")[0]
         if owner not in known:
             known[owner] = _lines_by_width(flow, _seen_around(traces, owner))
@@ -205,6 +216,7 @@ def keep_what_may_meet(
             )
             for ids in _meeting(wide, width):
                 flow.noted.frozen.append((ids, reason))
+    return left
 
 
 def _keep_parameter(flow: IdFlow, model: nn.Module, name: str, part: str) -> None:
@@ -214,6 +226,20 @@ def _keep_parameter(flow: IdFlow, model: nn.Module, name: str, part: str) -> Non
         if (name, axis) in flow.noted.axes:
             reason = f"is in '{part}', which no example input runs"
             flow.noted.frozen.append((_ids(flow, name, axis), reason))
+
+
+def _line_of_weight(flow: IdFlow, model: nn.Module, name: str) -> Ids | None:
+    """Return the channels that the weight beside a bias makes, None for other names."""
+    path, _, leaf = name.rpartition(".")
+    module = model.get_submodule(path)
+    bias = module._parameters.get(leaf)
+    if leaf != "bias" or bias is None or not isinstance(module, _BIASED):
+        return None
+    weight, axis = f"{path}.weight".lstrip("."), 0
+    if isinstance(module, nn.modules.conv._ConvTransposeNd):
+        axis = 1
+    found = flow.noted.axes.get((weight, axis))
+    return _ids(flow, weight, axis) if found and found[1] == len(bias) else None
 
 
 def _width_of_norm(model: nn.Module, name: str) -> int:

@@ -28,11 +28,12 @@ def onnx_session(path: str | os.PathLike[str], threads: int = 0) -> Any:
     options = runtime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, threads
     _check_content(path)
+    errors: tuple[type[Exception], ...] = (*run_errors(), ValueError)
     try:
         return runtime.InferenceSession(
             os.fspath(path), options, providers=["CPUExecutionProvider"]
         )
-    except (*run_errors(), ValueError) as err:
+    except errors as err:
         raise OnnxFileError(_explained(path, str(err))) from err
 
 

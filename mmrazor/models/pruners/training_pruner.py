@@ -85,7 +85,9 @@ class Pruner:
         num_batches: int = 16,
         inputs: Any = None,
     ) -> None:
-        check_number("num_batches", num_batches, least=1, whole=True)
+        check_number("num_batches", num_batches, whole=True)
+        if num_batches < 1:
+            raise ValueError(f"num_batches={num_batches} must be at least 1.")
         if image_size is not None:
             check_image_size(image_size)
         self.selection = Selection(Budget.parse(budget), ranking, divisor, min_keep)

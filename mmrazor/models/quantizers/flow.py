@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...core.cost.cost import counted
+from ...core.cost.cost import counted, counted_extension
 from ...core.extension_ops import extension_calls
 from ...core.forward import call_model
 from ...core.graph.trace import running_plain, tensors_in
@@ -199,9 +199,10 @@ class _FlowMode(SiteMode):
         given = flat_tensors(args, kwargs)
         inputs = tuple([self.number(tensor) for tensor in given])
         made = tuple([self._new(tensor) for tensor in _tensors(result)])
-        label = self._label(name.rpartition("::")[2])
+        macs, uncounted = counted_extension(name, args, kwargs, result)
+        label = self._label(name.rpartition("::")[2]) if macs or uncounted else None
         self.calls.append(
-            Call(site, inputs, made, _read, args, kwargs, 0, (name,), label)
+            Call(site, inputs, made, _read, args, kwargs, macs, uncounted, label)
         )
 
     def _label(self, name: str) -> Site:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import mmrazor
 from mmrazor.core.graph import channel_graph, checked_slimming
 from mmrazor.core.graph.channel_graph import ChannelGraph
 from mmrazor.core.graph.named_parts import is_named
@@ -255,3 +256,26 @@ def test_a_norm_without_use_follows_the_channels_around_it() -> None:
     assert len(small.norm.running_mean) == 4
     small.on = True
     small(image())
+
+
+class WeightsAlone(nn.Module):
+    """Reads weights of layers whose biases nothing reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 1), nn.ConvTranspose2d(8, 6, 1)
+        self.c = nn.Conv2d(6, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.conv2d(x, self.a.weight).relu()
+        return self.c(nn.functional.conv_transpose2d(x, self.b.weight).relu())
+
+
+def test_a_bias_follows_the_weight_beside_it(caplog: pytest.LogCaptureFixture) -> None:
+    x = torch.rand(1, 3, 4, 4)
+    pruned = mmrazor.prune(WeightsAlone(), x, budget=dict(macs=0.5))
+    for layer in (pruned.model.a, pruned.model.b):
+        assert len(layer.bias) == layer.out_channels
+        layer(torch.rand(1, layer.in_channels, 4, 4))
+    assert pruned.model.a.out_channels < 8
+    assert "never run" not in caplog.text

@@ -274,3 +274,43 @@ def test_norms_that_are_not_folded_are_in_the_report():
     console.print(report.table())
     printed = " ".join(console.file.getvalue().split())
     assert f"batch norms that are not folded: 1:norm ({reason})" in printed
+
+
+def test_deformable_layers_are_listed_with_what_they_multiply():
+    pytest.importorskip("mmcv._ext")
+    ops = pytest.importorskip("mmcv.ops")
+    deformed = ops.ModulatedDeformConv2dPack(4, 6, 3, padding=1)
+    net = nn.Sequential(conv(3, 4), nn.BatchNorm2d(4), nn.ReLU(), deformed)
+    report = quant_report(net, calibrated(randomized(net), images()))
+    stem, offsets, layer = report.layers
+    assert (stem.why_float, offsets.why_float) == ("", "")
+    assert layer.site == "3:modulated_deform_conv_forward"
+    assert layer.why_float == "onnxruntime takes no modulated_deform_conv_forward"
+    assert layer.macs == 2 * 64 * 6 * 4 * 9
+    assert report.quantized_share == 1 - layer.macs / count_cost(net, images()).macs
+
+
+class Boxes(nn.Module):
+    """A compiled function that compares boxes, and one that pools, behind a layer."""
+
+    def __init__(self, ops):
+        super().__init__()
+        self.ops, self.layer, self.norm = ops, conv(3, 4), nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        y = self.layer(x)
+        rois = torch.tensor([[0.0, 0, 0, 4, 4], [1, 2, 2, 6, 6]])
+        kept = self.ops.nms(rois[:, 1:], torch.tensor([0.4, 0.5]), 0.5)[1]
+        return self.norm(y), self.ops.roi_align(y, rois[kept], (2, 2))
+
+
+def test_compiled_functions_are_readers_and_what_has_no_count_is_named():
+    pytest.importorskip("mmcv._ext")
+    net = randomized(Boxes(pytest.importorskip("mmcv.ops")))
+    report = quant_report(net, calibrated(net, images()))
+    pool = report.layers[1]
+    assert pool.uncounted == ("mmcv.roi_align_forward",)
+    assert pool.site == ":roi_align_forward"
+    reason = report.kept_norms["norm:norm"]
+    assert "what 'layer:conv' makes is also read by" in reason
+    assert "':roi_align_forward'" in reason
