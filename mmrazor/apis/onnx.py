@@ -24,7 +24,12 @@ from ..models.quantizers import quantizer_of
 from .onnx_arithmetic import same_arithmetic, silence, without_notes
 from .onnx_check import OnnxExportError, largest_difference
 from .onnx_graph import TensorFunction, with_batch
-from .onnx_quantized import TOLERANCE, check_integers, integers_written
+from .onnx_quantized import (
+    TOLERANCE,
+    check_calibrated,
+    check_integers,
+    integers_written,
+)
 from .onnx_source import OnnxSource, checked_function, sources_of
 
 _MAX_BYTES = 1_900_000_000  # protobuf's limit is 2 GiB
@@ -94,6 +99,7 @@ def export_onnx(
     model = eager_module(model)
     for name in ("onnx", "onnxruntime", "onnxscript"):
         _require(name)
+    check_calibrated(model)
     refusals: list[str] = []
     with same_arithmetic(model):
         function = checked_function(model, inputs)

@@ -22,22 +22,27 @@ TOLERANCE = 0.1
 
 @contextmanager
 def integers_written(model: nn.Module) -> Iterator[Quantizer | None]:
-    """Let the Quantizer of a model, if it has one, write pairs into its graph.
+    """Let the Quantizer of a model, if it has one, write pairs into its graph."""
+    quantizer = quantizer_of(model)
+    if quantizer is None:
+        yield None
+        return
+    with written_as_qdq(quantizer):
+        yield quantizer
+
+
+def check_calibrated(model: nn.Module) -> None:
+    """Return quietly if a model that is to be quantized has ranges, or is in float.
 
     Raises:
         OnnxExportError: If it is not calibrated.
     """
     quantizer = quantizer_of(model)
-    if quantizer is None:
-        yield None
-        return
-    if not quantizer.ready:
+    if quantizer is not None and not quantizer.ready:
         raise OnnxExportError(
             f"{type(model).__name__} is to be quantized and has no ranges. Calibrate "
             "it, or load a checkpoint of it, before it is exported."
         )
-    with written_as_qdq(quantizer):
-        yield quantizer
 
 
 def check_integers(graph: Any, quantizer: Quantizer) -> None:

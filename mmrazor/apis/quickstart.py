@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..core.cost import measure_latency
-from ..core.files import check_folder, file_set, write_json
+from ..core.files import file_set, write_json
 from ..core.graph import example_inputs
 from ..core.values import check_number
 from .export import ExportInfo, export_model
@@ -77,7 +77,6 @@ def quickstart(
     """
     check_number("seed", seed, least=0, whole=True)
     work_dir, data_root = Path(work_dir), Path(data_root)
-    check_folder(data_root)
     with run_folder(work_dir):
         if restart:
             for name in TITLES:

@@ -60,7 +60,7 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
     """Write a file under another name beside it, then rename it into place.
 
     A reader, or a run that was killed, sees the old file or the new one, never half
-    of one. A link is followed: the file that it leads to is replaced.
+    of one. A link in its place is replaced; what it leads to stays as it is.
 
     Args:
         path: Where the file is wanted; missing parent folders are made.
@@ -80,14 +80,13 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
         'hi'
     """
     path = Path(path)
-    target = path.resolve() if path.is_symlink() else path
     with _named(path):
-        _refuse_folder(target)
-        with _hidden_folder(target.parent) as hidden:
-            write(hidden / target.name)
-            _to_disk(hidden / target.name)
-            os.replace(hidden / target.name, target)
-            _to_disk(target.parent)
+        _refuse_folder(path)
+        with _hidden_folder(path.parent) as hidden:
+            write(hidden / path.name)
+            _to_disk(hidden / path.name)
+            os.replace(hidden / path.name, path)
+            _to_disk(path.parent)
     return path
 
 

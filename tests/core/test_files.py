@@ -217,9 +217,11 @@ def test_links_as_folder_and_as_file(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert (tmp_path / "elsewhere.py").read_text() == "mine"
     (real / "a.json").symlink_to(tmp_path / "data.json")
+    (tmp_path / "data.json").write_text("mine")
     assert write_json(link / "a.json", [1]) == link / "a.json"
-    assert (tmp_path / "data.json").read_text().split() == ["[", "1", "]"]
-    assert (real / "a.json").is_symlink()
+    assert (real / "a.json").read_text().split() == ["[", "1", "]"]
+    assert (tmp_path / "data.json").read_text() == "mine"
+    assert not (real / "a.json").is_symlink()
 
 
 @pytest.mark.parametrize("kind", ["folder of the name", "file as folder"])

@@ -18,7 +18,9 @@ def run_script(command, folder, env, log):
     events = Events(env["KILL"], env.get("BY", "SIGKILL")) if "KILL" in env else None
     sys.argv = command
     sys.path.insert(0, os.path.dirname(command[0]))
-    runpy.run_path(command[0], run_name="__main__")
-    if events is not None:
-        sys.stdout.write(f"events: {json.dumps(events.counts)}\n")
-        sys.stdout.flush()
+    try:
+        runpy.run_path(command[0], run_name="__main__")
+    finally:  # tools leave by SystemExit
+        if events is not None:
+            sys.stdout.write(f"events: {json.dumps(events.counts)}\n")
+            sys.stdout.flush()

@@ -81,14 +81,20 @@ def _hooks(module: nn.Module) -> Iterator[Any]:
 @cache
 def _names_in_class(kind: type) -> frozenset[str]:
     found: set[str] = set()
+    replaced: set[str] = set()  # methods that a class nearer by has instead
     for base in kind.__mro__:
         if base is object or base.__module__.startswith(_HOSTS):
             continue
         for name, value in vars(base).items():
-            if _NO_FORWARD.search(name):
+            if _NO_FORWARD.search(name) or name in replaced:
                 continue
+            named = set()
             for function in _functions(value):
-                found |= _names_in(function.__code__)
+                named |= _names_in(function.__code__)
+            found |= named
+            others = {other.__name__ for other in kind.__mro__ if other is not base}
+            if not named & {"super", "__mro__", *others}:
+                replaced.add(name)
     return frozenset(found)
 
 

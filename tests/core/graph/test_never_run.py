@@ -279,3 +279,28 @@ def test_a_bias_follows_the_weight_beside_it(caplog: pytest.LogCaptureFixture) -
         layer(torch.rand(1, layer.in_channels, 4, 4))
     assert pruned.model.a.out_channels < 8
     assert "never run" not in caplog.text
+
+
+class Replaced(WeightsAlone):
+    """Names nothing of what the forward that it replaces names."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Extended(WeightsAlone):
+    """Calls the forward that it replaces."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + 1
+
+
+class ExtendedByName(WeightsAlone):
+    def forward(self, x: Tensor) -> Tensor:
+        return WeightsAlone.forward(self, x) + 1
+
+
+def test_code_that_is_replaced_names_nothing() -> None:
+    assert not is_named(Replaced(), "a.weight")
+    assert is_named(Extended(), "a.weight")
+    assert is_named(ExtendedByName(), "a.weight")
