@@ -36,11 +36,12 @@ class PlainTable(Table):
         **options: Any,
     ) -> None:
         super().__init__(
-            *map(_plain, headers),
             title=_plain(title, "table.title"),
             caption=_plain(caption, "table.caption"),
             **options,
         )
+        for header in headers:
+            self.add_column(header)
 
     def add_column(self, header: Any = "", *args: Any, **options: Any) -> None:
         """Add a column; its header is no markup."""
