@@ -38,11 +38,11 @@ class SearchProgress:
         self._best: Subnet | None = None
         self._begin, self._count, self._failed = time.perf_counter(), 0, 0
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[speed]}"),
+            TextColumn("{task.fields[speed]}", markup=False),
             console=console,
             disable=not shown,
         )

@@ -170,7 +170,7 @@ class SearchState:
         whole, _, rest = content.rpartition(b"\n")
         try:
             found = list(self._read(whole.decode("utf-8")))
-        except (ValueError, TypeError) as err:
+        except (ValueError, TypeError, RecursionError) as err:
             raise ValueError(self._faulty()) from err
         self._check_number(len(found))
         if rest:

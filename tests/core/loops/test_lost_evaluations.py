@@ -83,6 +83,13 @@ def test_a_state_of_an_earlier_version_is_resumed(stopped):
     assert len(search.evaluations) == 24
 
 
+def test_lines_that_are_nested_without_end(stopped):
+    file = stopped / "search.jsonl"
+    file.write_text("[" * 100_000 + "\n" + file.read_text())
+    with pytest.raises(ValueError, match="are no state of a search over"):
+        resumed(stopped)
+
+
 def test_a_study_that_lost_trials(tmp_path):
     def evaluate(values, part):
         raise KeyboardInterrupt
