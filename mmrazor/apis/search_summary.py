@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
+from ..core.plain_table import PlainTable
 from ..core.space import Subnet
 from .commands import tool_command
 
@@ -59,11 +59,11 @@ def summary(info: SearchInfo) -> Group:
     return Group(best_table(info), *texts)
 
 
-def best_table(info: SearchInfo) -> Table:
+def best_table(info: SearchInfo) -> PlainTable:
     """Return a row for each of the best Subnets: objectives, costs, file."""
     names = [name for name, _ in info.objectives]
     names = list(dict.fromkeys([*names, *info.best[0].cost]))
-    table = Table(title="Best Subnets")
+    table = PlainTable(title="Best Subnets")
     for name in names:
         table.add_column(name, justify="right", overflow="fold")
     table.add_column("file", overflow="fold")
