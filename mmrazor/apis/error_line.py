@@ -33,7 +33,8 @@ def error_line(err: BaseException) -> str:
     text = message(err) if raised and not named else ""
     text = text or explained(err)
     key = config_key(err, by_values=not raised)
-    told = not key or "." not in key or key in text  # a part as a whole says little
+    # What is raised on purpose needs no more than a part as a whole.
+    told = not key or key in text or (raised and "." not in key)
     where = "" if told else f" The config has it under {key}."
     text = f"{_sentence(text)}{where}" if text else _unforeseen(err, where)
     text = " ".join(text.split())

@@ -302,3 +302,27 @@ def test_what_breaks_twice_is_not_tried_in_every_module_of_its_class(
     assert {f"{name}.a.out" for name in "abcd"} <= frozen
     assert sum(".a.out" in text for text in told) == 2, told
     assert "b.a.out, c.a.out, d.a.out" in told[1]
+
+
+def test_what_breaks_in_layers_that_a_cut_replaces() -> None:
+    """Attention of torch is of another class when it is cut."""
+
+    def forward(m: Net, x: Tensor) -> Tensor:
+        x = m.e(x)
+        for layer in (m.a, m.b, m.c):
+            x = x + layer(x, x, x, need_weights=False)[0]
+        return m.o(x)
+
+    heads = {name: nn.MultiheadAttention(8, 1, batch_first=True) for name in "abc"}
+    model = net(forward, e=nn.Linear(3, 8), **heads, o=nn.Linear(8, 2))
+    x = torch.rand(2, 5, 3)
+    graph = channel_graph(model, x)
+
+    def most(current: ChannelGraph) -> dict[str, list[int]]:
+        return {g.name: list(range(g.size // 2 + 1)) for g in current.groups}
+
+    checked = checked_slimming(graph, most, x)
+    assert set(checked.kept) == {"e.out"}
+    assert checked.model(x).shape == (2, 5, 2)
+    for name in "abc":
+        assert graph.unprunable[f"{name}.out"].startswith("breaks the model in")
