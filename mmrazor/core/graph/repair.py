@@ -131,7 +131,8 @@ def checked_slimming(
                 f"does not do what the original does ({problem})."
             )
         if module is not None:
-            blamed.setdefault(type(graph.model.get_submodule(module)), set()).add(module)
+            kind = type(graph.model.get_submodule(module))  # a cut may replace it
+            blamed.setdefault(kind, set()).add(module)
             culprits += _alike(graph, culprits, module, blamed)
         graph.freeze(culprits, f"breaks the model{place} ({problem})")
         print_log(
