@@ -193,15 +193,13 @@ if mmcv_ops is not None:
             "a.out": "8: a.weight[0] a.bias[0] d.sampling_offsets.weight[1] "
             "d.attention_weights.weight[1] d.value_proj.weight[1] "
             "d.output_proj.weight[0] d.output_proj.bias[0] o.weight[1]",
-            # heads have points of their own; what goes is width of all heads
-            "d.value_proj.out": "4: d.value_proj.weight[0]*2 d.value_proj.bias[0]*2 "
-            "d.output_proj.weight[1]*2",
+            # heads have points of their own, which go with them
+            "d.sampling_offsets.out": "2: d.sampling_offsets.weight[0]*4 "
+            "d.sampling_offsets.bias[0]*4 d.attention_weights.weight[0]*2 "
+            "d.attention_weights.bias[0]*2 d.value_proj.weight[0]*4 "
+            "d.value_proj.bias[0]*4 d.output_proj.weight[1]*4",
         },
-        {
-            "d.sampling_offsets.out": "meets a tensor of fixed size",
-            "d.attention_weights.out": "meets a tensor of fixed size",
-            **OUTPUT,
-        },
+        OUTPUT,
         a=nn.Linear(3, 8),
         d=mmcv_ops.MultiScaleDeformableAttention(
             8, num_heads=2, num_levels=1, num_points=2, batch_first=True, dropout=0.0
