@@ -20,7 +20,9 @@ def run_script(command, folder, env, log):
     sys.path.insert(0, os.path.dirname(command[0]))
     try:
         runpy.run_path(command[0], run_name="__main__")
-    finally:  # tools leave by SystemExit
-        if events is not None:
-            sys.stdout.write(f"events: {json.dumps(events.counts)}\n")
-            sys.stdout.flush()
+    except SystemExit as end:  # so a tool leaves, with 0 when it is done
+        if end.code:
+            raise
+    if events is not None:
+        sys.stdout.write(f"events: {json.dumps(events.counts)}\n")
+        sys.stdout.flush()
