@@ -13,6 +13,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from ..core.forward import call_model
+from ..models.quantizers import quantizer_of
 from .onnx_numbers import NumberReader, NumberReplay
 
 
@@ -83,10 +84,20 @@ class TensorFunction(nn.Module):
         inputs = _with_tensors(self.inputs, iter(tensors))
         if self.replays_numbers:
             with NumberReplay(self._numbers):
-                output = call_model(self.model, inputs)
+                output = self._called(inputs)
         else:
-            output = call_model(self.model, inputs)
+            output = self._called(inputs)
         return tuple(tensor for _, tensor in _named_outputs(output, "output"))
+
+    def _called(self, inputs: Any) -> Any:
+        try:
+            return call_model(self.model, inputs)
+        except BaseException:
+            # torch.export calls no hooks of a module that raises.
+            quantizer = quantizer_of(self.model)
+            if quantizer is not None:
+                quantizer.end_runs_()
+            raise
 
 
 def with_batch(tensors: tuple[Tensor, ...], batch_size: int) -> tuple[Tensor, ...]:

@@ -122,3 +122,20 @@ def test_debugging_shows_what_exporters_say(tmp_path, capfd, monkeypatch):
     monkeypatch.delenv("MMRAZOR_DEBUG")
     mmrazor.export_onnx(Reads(loud).eval(), images(), tmp_path / "net.onnx")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("replays", [False, True])
+def test_an_export_that_fails_leaves_no_mode_behind(tmp_path, replays):
+    """Code that runs later would be watched by it."""
+
+    def branch(model, y):
+        factor = float(model.t[0]) if replays else 1.0
+        return y * factor if y.sum() > -1e9 else y
+
+    quant = mmrazor.quantize(Reads(branch).eval(), [images()])
+    hooks = [len(module._forward_hooks) for module in quant.model.modules()]
+    assert torch.overrides._get_current_function_mode_stack() == []
+    info = mmrazor.export_onnx(quant.model, images(), tmp_path / "net.onnx")
+    assert info.exporter == "torchscript"
+    assert torch.overrides._get_current_function_mode_stack() == []
+    assert hooks == [len(module._forward_hooks) for module in quant.model.modules()]

@@ -65,6 +65,7 @@ def test_sensitivity(toy_config, run_tool, kill_points, tmp_path, number):
         assert hidden_in(cut) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", MANY)
 def test_quickstart(run_tool, kill_points, tmp_path, tiny_data, number):  # noqa: F811
     def command(folder):

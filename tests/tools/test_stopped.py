@@ -111,6 +111,7 @@ def test_a_second_run_is_refused_in_one_line(
 
 
 @pytest.mark.dist
+@pytest.mark.slow  # torchrun waits for the rank that is not refused
 def test_the_ranks_of_one_run_share_a_folder(
     toy_config, run_tool, run_ranks, tmp_path, free_port
 ):

@@ -250,6 +250,11 @@ class Quantizer(Parts):
         self._steps = self.steps()
         return sorted(sites)
 
+    def end_runs_(self) -> None:
+        """End the quantized runs that were begun and whose end was not seen."""
+        while self._runs:
+            self._runs.pop().__exit__(None, None, None)
+
     def _enter(self, model: nn.Module, *_: Any) -> None:
         if model.training and torch.is_grad_enabled():
             check_not_recomputed(model)
