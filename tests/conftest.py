@@ -67,6 +67,14 @@ def default_scope_of_a_test() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def determinism_of_a_file() -> Iterator[None]:
+    """Take back the deterministic mode that a Runner in a file's tests leaves."""
+    before = torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
 @pytest.fixture
 def saved_by_two(tmp_path: Path) -> Callable[..., list[Any]]:
     """Run a script as two processes; return what each of them saved, by rank.
