@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, final
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -97,7 +98,13 @@ def repeating(choices: Choices) -> Iterator[None]:
         yield
 
 
-class _Noting(TorchDispatchMode):
+class _Deciding(TorchDispatchMode, ABC):
+    """See what every operation decides.
+
+    Args:
+        choices: Those of a run.
+    """
+
     def __init__(self, choices: Choices) -> None:
         super().__init__()
         self.choices = choices
@@ -113,21 +120,31 @@ class _Noting(TorchDispatchMode):
         result = func(*args, **kwargs)
         name = op_name(func)
         decided = _decision(name, result, args)
-        if decided is not None:
-            self.choices.made.append((name, decided.clone()))
+        if decided is None:
+            return result
+        return self._settled(name, result, decided, args, kwargs)
+
+    @abstractmethod
+    def _settled(
+        self, name: str, result: Any, decided: Tensor, args: tuple, kwargs: dict
+    ) -> Any:
+        """Return what takes the place of a result with a decision in it."""
+
+
+@final
+class _Noting(_Deciding):
+    def _settled(
+        self, name: str, result: Any, decided: Tensor, args: tuple, kwargs: dict
+    ) -> Any:
+        self.choices.made.append((name, decided.clone()))
         return result
 
 
-class _Repeating(_Noting):
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+@final
+class _Repeating(_Deciding):
+    def _settled(
+        self, name: str, result: Any, decided: Tensor, args: tuple, kwargs: dict
     ) -> Any:
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        name = op_name(func)
-        decided = _decision(name, result, args)
-        if decided is None:
-            return result
         other = self.choices.next_of(name)
         if other is None:
             return result
