@@ -26,7 +26,7 @@ from .names import tensor_named
 from .resolve import resolve
 from .trace import OpTrace, tensors_in
 
-_ALIKE = 0.5
+_ALIKE, _SURELY_ALIKE = 0.5, 0.9
 _SHOWN = 8
 _BIASED = (nn.Linear, nn.modules.conv._ConvNd)
 _POOLED = 64  # elements of a map that is pooled before it is flattened
@@ -66,6 +66,8 @@ def never_run(
         called: Names of the modules that were called; others are copied part by part.
 
     Example:
+        >>> import torch
+        >>> _ = torch.manual_seed(0)
         >>> net = nn.ModuleDict({"a": nn.Linear(2, 3), "b": nn.Linear(2, 3)})
         >>> never_run(net, ["b.weight", "b.bias"], ["", "a"])
         NeverRun(copies={}, rest=('b',))
@@ -309,7 +311,7 @@ def _twin(
 ) -> str | None:
     """Return which of some modules of a class one is a copy of, None for none."""
     mine = dict(modules[name].named_parameters())
-    best, found = _ALIKE, None
+    best, found = _least_likeness(mine), None
     for other in others:
         if is_inside(other, name):
             continue
@@ -326,6 +328,15 @@ def _twin(
         if alike > best:
             best, found = alike, other
     return found
+
+
+def _least_likeness(parameters: Mapping[str, Tensor]) -> float:
+    """Return the cosine from which weights are a copy: few are alike by chance.
+
+    That of random weights is about 0, plus or minus one by the root of their number.
+    """
+    count = sum(tensor.numel() for tensor in parameters.values() if tensor.dim() > 1)
+    return min(_SURELY_ALIKE, max(_ALIKE, 4 / max(count, 1) ** 0.5))
 
 
 def _likeness(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> float:

@@ -304,3 +304,15 @@ def test_code_that_is_replaced_names_nothing() -> None:
     assert not is_named(Replaced(), "a.weight")
     assert is_named(Extended(), "a.weight")
     assert is_named(ExtendedByName(), "a.weight")
+
+
+def test_few_weights_are_no_copy_because_they_are_alike_by_chance() -> None:
+    a, b = nn.Linear(2, 3, bias=False), nn.Linear(2, 3, bias=False)
+    a.weight.data = torch.tensor([[1.0, 2], [3, 4], [5, -15]])
+    b.weight.data = torch.tensor([[15.0, -1], [-17, 9], [-5, -28]])
+    pair = torch.stack([a.weight.flatten(), b.weight.flatten()]).detach()
+    assert 0.5 < float(pair.corrcoef()[0, 1]) < 0.7
+    two = nn.ModuleDict({"a": a, "b": b})
+    assert never_run(two, ["b.weight"], ["", "a"]).copies == {}
+    b.weight.data = a.weight.data.clone()
+    assert never_run(two, ["b.weight"], ["", "a"]).copies == {"b": "a"}
